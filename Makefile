@@ -1,0 +1,28 @@
+# Two commands: `make demo` runs the main job, `make test` runs every test. Each installs what it needs.
+.PHONY: setup demo test check format docs
+
+setup:
+	@setup/environment.sh
+
+demo: setup
+	.venv/bin/delineate demo --out build/demo
+
+check: setup
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+	.venv/bin/lint-imports
+
+test: setup
+	@setup/debian.sh
+	@setup/peers.sh
+	$(MAKE) --no-print-directory check
+	.venv/bin/pytest
+
+format: setup
+	.venv/bin/ruff check --fix .
+	.venv/bin/ruff format .
+
+docs: setup
+	.venv/bin/delineate reference > docs/configuration.md
+	.venv/bin/delineate schema > docs/config.schema.json

@@ -1,0 +1,300 @@
+"""The card of a model bundle: what it is, what it sees, what it says, how far to trust it. No torch here.
+
+A bundle is a folder with ``card.yaml`` and, for a network, its weights. The classes below are the card's
+sections, field for key; a key that is not here, or of the wrong type, is refused by name.
+"""
+
+from __future__ import annotations
+
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, field, fields, is_dataclass
+from pathlib import Path
+from typing import Any, Literal, Union
+
+import yaml
+
+
+class BundleError(ValueError):
+    """A bundle is missing, or does not fit its own card; ``code`` is stable, the message is for people."""
+
+    def __init__(self, code: str, sentence: str) -> None:
+        super().__init__(sentence)
+        self.code = code
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkCard:
+    """Which network: its name in the registry and its arguments beside ``in_channels`` and ``classes``."""
+
+    name: str
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ProgramCard:
+    """A model that is code: ``entry`` (``module:function`` of this distribution) or ``file`` in the bundle.
+
+    A file is imported only if its SHA-256 is ``sha256``; its function is ``function``.
+    """
+
+    entry: str | None = None
+    file: str | None = None
+    sha256: str | None = None
+    function: str = "segment"
+
+
+@dataclass(frozen=True, slots=True)
+class WeightsCard:
+    """The weights: a safetensors file in the bundle, its SHA-256 in hex, and what is in it."""
+
+    file: str
+    sha256: str
+    dtype: str
+    parameters: int
+
+
+@dataclass(frozen=True, slots=True)
+class Channel:
+    """One input channel: ``(clip(HU, *clip_hu) - subtract_hu) / divide_hu``."""
+
+    clip_hu: tuple[float, float]
+    subtract_hu: float
+    divide_hu: float
+
+
+@dataclass(frozen=True, slots=True)
+class InputCard:
+    """What the network is shown. Axes are z to head, y to posterior, x to the patient's left (LPS).
+
+    Attributes:
+        spacing_zyx_mm: of the network's grid.
+        patch_zyx: size of one tile, voxels.
+        overlap: part of a tile that its neighbour repeats, 0 to below 1.
+        padding_hu: beyond the CT.
+        channels: computed from HU, in order.
+        orientation: always LPS; written down so that a reader of the card need not guess.
+    """
+
+    spacing_zyx_mm: tuple[float, float, float]
+    patch_zyx: tuple[int, int, int]
+    overlap: float
+    padding_hu: float
+    channels: tuple[Channel, ...]
+    orientation: Literal["LPS"] = "LPS"
+
+
+@dataclass(frozen=True, slots=True)
+class PostprocessCard:
+    """What is done to one structure after the network. All off unless said.
+
+    Attributes:
+        largest_component: keep only the largest 26-connected part.
+        fill_holes: fill cavities that no path of 6-connected voxels joins to the outside.
+        minimum_cm3: smaller parts are dropped.
+    """
+
+    largest_component: bool = False
+    fill_holes: bool = False
+    minimum_cm3: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class StructureCard:
+    """One structure that the model offers.
+
+    Attributes:
+        extent: from where to where: names alone mean different things in different clinics.
+        volume_cm3: a volume outside this range is reported to the clinician.
+        may_be_absent: True if a patient may lack it, or it may lie outside a usual field of view.
+        several_parts: True if it is naturally in several parts on a CT (bowel).
+        reaches_out: True if it naturally leaves the field of view (spine): touching the border is no warning.
+        local_name: True if TG-263 has no such name.
+    """
+
+    extent: str
+    volume_cm3: tuple[float, float]
+    may_be_absent: bool = False
+    several_parts: bool = False
+    reaches_out: bool = False
+    local_name: bool = False
+    postprocess: PostprocessCard = field(default_factory=PostprocessCard)
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What must be seen in the structures' largest parts; confidence is their mean probability there."""
+
+    structures: tuple[str, ...]
+    minimum_cm3: float
+    minimum_mean_hu: float = -1000.0
+    maximum_mean_hu: float = 3000.0
+    minimum_confidence: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class RegionCard:
+    """The part of the body that the model was trained on, and how to tell that a CT shows it.
+
+    Attributes:
+        name: as it stands in the refusal, e.g. ``pelvis``.
+        required: all of these must be met, else the CT is refused.
+        supporting: one of these must be met too, if there are any.
+        whole: any that is not met earns the warning that only part of the region is there.
+    """
+
+    name: str
+    required: tuple[Evidence, ...]
+    supporting: tuple[Evidence, ...] = ()
+    whole: tuple[Evidence, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingData:
+    """One source of what the weights have seen."""
+
+    name: str
+    licence: str
+    what: str
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """The whole card; ``folder`` is where it was read from.
+
+    Attributes:
+        name, version: together the model's reference, ``name@version``.
+        kind: a network with weights, or a program.
+        summary, intended_use, licence: for people; ``licence`` is that of the weights.
+        validated: False where it has seen synthetic data only; such a model needs ``allow_unvalidated``.
+        validation: what it was measured on, in words.
+        structures: what it offers, by TG-263 name.
+        outputs: the network's classes by index, ``background`` first; some may not be offered.
+        pairs, midline: (left, right) structures whose sides are checked by position, and what lies between.
+        region: how to tell that the CT shows what the model knows; None if any CT will do.
+        training, figures, limits: where the weights come from, measured accuracy, what is known not to work.
+    """
+
+    name: str
+    version: str
+    kind: Literal["network", "program"]
+    summary: str
+    intended_use: str
+    licence: str
+    validated: bool
+    validation: str
+    structures: Mapping[str, StructureCard]
+    folder: Path
+    network: NetworkCard | None = None
+    program: ProgramCard | None = None
+    weights: WeightsCard | None = None
+    input: InputCard | None = None
+    outputs: tuple[str, ...] = ()
+    pairs: tuple[tuple[str, str], ...] = ()
+    midline: tuple[str, ...] = ()
+    region: RegionCard | None = None
+    training: tuple[TrainingData, ...] = ()
+    figures: Mapping[str, Any] = field(default_factory=dict)
+    limits: tuple[str, ...] = ()
+
+    @property
+    def reference(self) -> str:
+        """``name@version``, as a protocol names it."""
+        return f"{self.name}@{self.version}"
+
+
+def read_card(file: Path) -> Card:
+    """The card in ``file``.
+
+    Raises:
+        BundleError: ``model.card-unreadable`` or ``model.card-invalid``.
+    """
+    try:
+        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise BundleError(
+            "model.card-unreadable", f"A model card cannot be read ({type(error).__name__})."
+        ) from error
+    if not isinstance(content, dict):
+        raise BundleError("model.card-invalid", "A model card is not a mapping of keys.")
+    card: Card = _read(Card, content | {"folder": file.parent}, "card")
+    _check(card)
+    return card
+
+
+def _check(card: Card) -> None:
+    """The parts of a card must fit one another."""
+    wrong: list[str] = []
+    if card.kind == "network":
+        if card.network is None or card.weights is None or card.input is None or len(card.outputs) < 2:
+            wrong.append("a network needs network, weights, input and outputs")
+        wrong += [
+            f"{name} is no output of the network" for name in card.structures if name not in card.outputs
+        ]
+    elif card.program is None or (card.program.entry is None) == (card.program.file is None):
+        wrong.append("a program needs either entry or file")
+    elif card.program.file is not None and card.program.sha256 is None:
+        wrong.append("a program file needs its sha256")
+    named = [name for group in (*card.pairs, card.midline) for name in group]
+    if card.region is not None:
+        evidence = card.region.required + card.region.supporting + card.region.whole
+        named += [name for each in evidence for name in each.structures]
+    known = set(card.outputs) | set(card.structures)
+    wrong += [f"{name} is neither a structure nor an output" for name in named if name not in known]
+    if wrong:
+        raise BundleError(
+            "model.card-invalid", f"The card of {card.reference} does not fit: {'; '.join(wrong)}."
+        )
+
+
+def _read(kind: Any, value: Any, where: str) -> Any:  # noqa: ANN401 - a value of any of the card's types
+    """``value`` as read from YAML, made into ``kind``; ``where`` names the key in a refusal."""
+    if is_dataclass(kind) and isinstance(kind, type):
+        return _read_section(kind, value, where)
+    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    if origin in (Union, types.UnionType):
+        return (
+            None if value is None else _read(next(a for a in arguments if a is not type(None)), value, where)
+        )
+    if origin is Literal:
+        return _expect(value in arguments, value, where, f"one of {', '.join(arguments)}")
+    if origin is tuple:
+        _expect(isinstance(value, list), value, where, "a list")
+        if arguments[-1] is Ellipsis:
+            return tuple(_read(arguments[0], item, f"{where}[{i}]") for i, item in enumerate(value))
+        _expect(len(value) == len(arguments), value, where, f"{len(arguments)} values")
+        return tuple(
+            _read(a, item, f"{where}[{i}]") for i, (a, item) in enumerate(zip(arguments, value, strict=True))
+        )
+    if origin is Mapping:
+        _expect(isinstance(value, dict), value, where, "a mapping")
+        return {str(key): _read(arguments[1], item, f"{where}.{key}") for key, item in value.items()}
+    return _read_scalar(kind, value, where)
+
+
+def _read_scalar(kind: Any, value: Any, where: str) -> Any:  # noqa: ANN401
+    if kind is float:
+        _expect(isinstance(value, int | float) and not isinstance(value, bool), value, where, "a number")
+        return float(value)
+    if kind is Any:
+        return value
+    return _expect(type(value) is kind or kind is Path, value, where, f"of type {kind.__name__}")
+
+
+def _read_section(kind: type[Any], value: Any, where: str) -> Any:  # noqa: ANN401
+    _expect(isinstance(value, dict), value, where, "a mapping")
+    allowed = {item.name: item for item in fields(kind)}
+    foreign = sorted(set(value) - set(allowed))
+    _expect(not foreign, foreign, where, f"made of the keys {', '.join(allowed)}")
+    needed = [n for n, item in allowed.items() if item.default is MISSING and item.default_factory is MISSING]
+    missing = [name for name in needed if name not in value]
+    _expect(not missing, missing, where, "complete: these keys are missing")
+    hints = typing.get_type_hints(kind)
+    return kind(**{name: _read(hints[name], value[name], f"{where}.{name}") for name in value})
+
+
+def _expect(right: bool, value: Any, where: str, what: str) -> Any:  # noqa: ANN401
+    if not right:
+        raise BundleError("model.card-invalid", f"{where} must be {what}; found {value!r}.")
+    return value

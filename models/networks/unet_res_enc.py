@@ -1,0 +1,95 @@
+"""``unet-res-enc``: a 3D U-Net of residual blocks with instance norm and deep supervision.
+
+The shape of today's reference networks (residual encoder, strided convolutions down, transposed ones up);
+no single paper fixes it. Choices of ours: residual blocks in the decoder too, shortcuts by average pooling
+and a 1x1x1 convolution, one auxiliary head at half resolution.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+_SLOPE = 0.01
+
+
+class ResidualBlock(nn.Module):
+    """Two 3x3x3 convolutions with instance norm, added to a shortcut; ``stride`` 2 halves every axis."""
+
+    def __init__(self, in_channels: int, out_channels: int, stride: int = 1) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv3d(in_channels, out_channels, 3, stride, 1, bias=False)
+        self.norm1 = nn.InstanceNorm3d(out_channels, affine=True)
+        self.conv2 = nn.Conv3d(out_channels, out_channels, 3, 1, 1, bias=False)
+        self.norm2 = nn.InstanceNorm3d(out_channels, affine=True)
+        self.shortcut: nn.Module = nn.Identity()
+        if stride > 1 or in_channels != out_channels:
+            pool = nn.AvgPool3d(stride) if stride > 1 else nn.Identity()
+            self.shortcut = nn.Sequential(pool, nn.Conv3d(in_channels, out_channels, 1, bias=False))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``(n, in, z, y, x)`` to ``(n, out, z/stride, y/stride, x/stride)``."""
+        y = functional.leaky_relu(self.norm1(self.conv1(x)), _SLOPE, inplace=True)
+        y = self.norm2(self.conv2(y))
+        return functional.leaky_relu(y + self.shortcut(x), _SLOPE, inplace=True)
+
+
+class UnetResEnc(nn.Module):
+    """Residual-encoder U-Net.
+
+    Args:
+        in_channels: channels of the input, as the card's ``input.channels`` lists them.
+        classes: outputs, background included.
+        features: channels of each level, finest first; at least two levels.
+
+    The head at half resolution always exists, so that the same weights load for training and for use.
+    """
+
+    def __init__(
+        self, in_channels: int, classes: int, features: Sequence[int] = (24, 48, 96, 160, 224)
+    ) -> None:
+        super().__init__()
+        if len(features) < 2:
+            message = "unet-res-enc needs at least two levels of features"
+            raise ValueError(message)
+        levels = range(len(features) - 1, 0, -1)
+        self.stem = nn.Conv3d(in_channels, features[0], 3, 1, 1, bias=False)
+        self.encoder = nn.ModuleList([ResidualBlock(features[0], features[0])])
+        self.encoder.extend(ResidualBlock(features[i - 1], features[i], 2) for i in range(1, len(features)))
+        self.upsample = nn.ModuleList(
+            nn.ConvTranspose3d(features[i], features[i - 1], 2, 2, bias=False) for i in levels
+        )
+        self.decoder = nn.ModuleList(ResidualBlock(2 * features[i - 1], features[i - 1]) for i in levels)
+        self.head = nn.Conv3d(features[0], classes, 1)
+        self.half_head = nn.Conv3d(features[1], classes, 1)
+
+    @property
+    def stride(self) -> int:
+        """Every axis of the input must be a multiple of this."""
+        return 1 << (len(self.encoder) - 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``(n, in_channels, z, y, x)`` to logits ``(n, classes, z, y, x)``."""
+        full: Tensor = self.head(self._decode(x)[0])
+        return full
+
+    def scales(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits for deep supervision: at full and at half resolution."""
+        full, half = self._decode(x)
+        return self.head(full), self.half_head(half)
+
+    def _decode(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Features of the two finest levels of the decoder, finest first."""
+        x = self.stem(x)
+        skips: list[Tensor] = []
+        for block in self.encoder:
+            x = block(x)
+            skips.append(x)
+        half = x = skips.pop()
+        for up, block in zip(self.upsample, self.decoder, strict=True):
+            half = x
+            x = block(torch.cat([up(x), skips.pop()], dim=1))
+        return x, half

@@ -1,0 +1,53 @@
+"""What is done to one structure after the network, each step a switch of the card.
+
+All steps work on the logit margin (positive inside), so that the surface of what stays is not moved.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import cc3d
+import numpy as np
+from numpy.typing import NDArray
+
+from models.card import PostprocessCard
+
+_FAINT: Final = 1e-3  # the least margin of a voxel whose sign is changed
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """Volumes of the 26-connected parts before anything was dropped, cm3, the largest first."""
+
+    volumes_cm3: tuple[float, ...]
+
+
+def postprocess(
+    margin: NDArray[np.float32], card: PostprocessCard, voxel_cm3: float
+) -> tuple[NDArray[np.float32], Parts]:
+    """``margin`` ``(z, y, x)`` after the card's steps, changed in place, and the parts there were.
+
+    Order: parts smaller than ``minimum_cm3`` go, then all but the largest, then cavities are filled.
+    """
+    labels, count = cc3d.connected_components(margin > 0, connectivity=26, return_N=True)
+    volumes = np.bincount(labels.ravel(), minlength=count + 1)[1:] * voxel_cm3
+    keep = volumes >= card.minimum_cm3
+    if card.largest_component and count > 1:
+        keep &= np.arange(count) == int(volumes.argmax())
+    if not keep.all():
+        dropped = np.concatenate([[False], ~keep])[labels]
+        margin[dropped] = -np.abs(margin[dropped])
+    if card.fill_holes and keep.any():
+        cavity = _cavities(margin > 0)
+        margin[cavity] = np.maximum(-margin[cavity], _FAINT)
+    return margin, Parts(tuple(sorted((float(v) for v in volumes), reverse=True)))
+
+
+def _cavities(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Background that no path of 6-connected voxels joins to the border of the array."""
+    outside = np.pad(~mask, 1, constant_values=True)
+    labels = cc3d.connected_components(outside, connectivity=6)
+    inner: NDArray[np.bool_] = (labels != labels[0, 0, 0])[1:-1, 1:-1, 1:-1] & ~mask
+    return inner

@@ -1,0 +1,176 @@
+"""The one door to a model: a card in, a ``Predictor``; a CT volume in, a ``Segmentation`` out."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from models.card import BundleError, Card
+from models.catalog import content_sha256
+from models.native_field import cropped, field_on_ct
+from models.network_run import NetworkRun, device_named
+from models.plausibility import FieldOfView, check_sides, check_structure
+from models.postprocess import postprocess
+from models.program import Answer, as_field, load_program
+from models.volume import CtVolume, Finding, Provenance, Segmentation, StructureField
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+Progress = Callable[[float], None]
+
+_SHARE_OF_NETWORK: Final = 0.8  # of the progress that is told
+
+
+class OutputNotFinite(ValueError):
+    """The model answered with NaN or infinity; nothing of it may be used."""
+
+    code = "model.not-finite"
+
+    def __init__(self, reference: str) -> None:
+        super().__init__(f"{reference} gave numbers that are not finite; nothing of its answer is used.")
+
+
+class Predictor:
+    """A model that is ready to run. ``segment`` may be called any number of times, from one thread."""
+
+    def __init__(self, card: Card, device: str = "auto") -> None:
+        self.card = card
+        self._network: NetworkRun | None = None
+        if card.kind == "network":
+            self._network = NetworkRun(card, device_named(device))
+            self._sha256 = self._network.sha256
+        else:
+            self._program = load_program(card)
+            self._sha256 = content_sha256(card)
+
+    def segment(
+        self,
+        volume: CtVolume,
+        structures: Sequence[str] | None = None,
+        progress: Progress | None = None,
+    ) -> Segmentation:
+        """What the model says of ``volume``.
+
+        Args:
+            volume: on any grid whose axes are within 25 degrees of the patient's.
+            structures: those wanted, by the names of the card; None for all.
+            progress: told the part that is done, 0 to 1.
+
+        Raises:
+            BundleError: ``model.structure-unknown``.
+            OutsideTrainedRegion: the CT does not show what the model knows.
+            OutputNotFinite: the model answered with NaN.
+        """
+        wanted = tuple(self.card.structures if structures is None else structures)
+        unknown = [name for name in wanted if name not in self.card.structures]
+        if unknown:
+            sentence = f"{self.card.reference} does not offer {', '.join(unknown)}."
+            raise BundleError("model.structure-unknown", sentence)
+        run = _Run(self.card, volume, wanted, progress or (lambda _part: None))
+        if self._network is not None:
+            run.ask_network(self._network)
+        else:
+            with run.timed("program"):
+                answers = self._program(volume)
+                run.fields = _fields_of(answers, wanted, volume)
+        return run.segmentation(self._sha256)
+
+
+def load(card: Card, device: str = "auto") -> Predictor:
+    """The model of a card, its hash checked, on ``device``: ``auto``, ``cuda`` (or ``cuda:1``), ``cpu``.
+
+    Raises:
+        BundleError: the bundle does not fit its card, or the device is not there.
+    """
+    return Predictor(card, device)
+
+
+def _fields_of(
+    answers: Mapping[str, Answer], wanted: Sequence[str], volume: CtVolume
+) -> dict[str, StructureField]:
+    found = {name: as_field(answers[name], volume.hu.shape) for name in wanted if name in answers}
+    return {name: field for name, field in found.items() if field is not None}
+
+
+class _Run:
+    """One segmentation while it is made."""
+
+    def __init__(self, card: Card, volume: CtVolume, wanted: Sequence[str], progress: Progress) -> None:
+        self.fields: dict[str, StructureField] = {}
+        self._card = card
+        self._volume = volume
+        self._wanted = wanted
+        self._progress = progress
+        self._findings: list[Finding] = []
+        self._parts: dict[str, tuple[float, ...]] = {}
+        self._seconds: dict[str, float] = {}
+        self._steps_down: tuple[str, ...] = ()
+        self._device, self._precision = "cpu", "float32"
+
+    @contextmanager
+    def timed(self, step: str) -> Iterator[None]:
+        """Add the time spent inside to ``step``."""
+        start = time.perf_counter()
+        yield
+        self._seconds[step] = self._seconds.get(step, 0.0) + time.perf_counter() - start
+
+    def ask_network(self, network: NetworkRun) -> None:
+        """Run the network and bring each structure back to the CT's grid."""
+        with self.timed("network"):
+            answer = network.run(self._volume, lambda part: self._progress(part * _SHARE_OF_NETWORK))
+        self._steps_down, self._device, self._precision = answer.steps_down, answer.device, answer.precision
+        if not answer.is_finite:
+            raise OutputNotFinite(self._card.reference)
+        self._findings += answer.check_region()
+        partners = {name for pair in self._card.pairs if set(pair) & set(self._wanted) for name in pair}
+        names = [n for n in self._card.structures if n in {*self._wanted, *partners, *self._card.midline}]
+        for done, name in enumerate(names, start=1):
+            with self.timed("fields"):
+                found = cropped(answer.margin(name))
+                if found is not None:
+                    part, corner = found
+                    steps = self._card.structures[name].postprocess
+                    part, parts = postprocess(part, steps, answer.voxel_cm3)
+                    self._parts[name] = parts.volumes_cm3
+                    field = field_on_ct(part, corner, answer.grid)
+                    if field is not None:
+                        self.fields[name] = field
+            self._progress(_SHARE_OF_NETWORK + (1 - _SHARE_OF_NETWORK) * done / len(names))
+
+    def segmentation(self, sha256: str) -> Segmentation:
+        """Everything found, checked for plausibility."""
+        if not all(np.isfinite(field.field).all() for field in self.fields.values()):
+            raise OutputNotFinite(self._card.reference)
+        grid = self._volume.grid
+        with self.timed("plausibility"):
+            sides = check_sides(self._card, self.fields, grid)
+            self._findings += [finding for finding in sides if finding.structure in self._wanted]
+            field_of_view = FieldOfView.of(self._volume)
+            kept: dict[str, StructureField] = {}
+            withheld = {finding.structure for finding in sides}
+            for name in self._wanted:
+                if name in withheld:
+                    continue
+                field = self.fields.get(name)
+                of_card = self._card.structures[name]
+                self._findings += check_structure(
+                    name, of_card, field, grid, field_of_view, self._parts.get(name, ())
+                )
+                if field is not None:
+                    kept[name] = field
+        provenance = Provenance(
+            model=self._card.name,
+            version=self._card.version,
+            sha256=sha256,
+            validated=self._card.validated,
+            device=self._device,
+            precision=self._precision,
+            steps_down=self._steps_down,
+        )
+        self._progress(1.0)
+        return Segmentation(kept, provenance, tuple(self._findings), self._seconds)

@@ -1,0 +1,1 @@
+"""Phantoms, synthetic CT, losses and the training command."""

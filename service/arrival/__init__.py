@@ -1,0 +1,1 @@
+"""A CT comes in: Storage SCP, completeness of a series, routing."""

@@ -1,0 +1,60 @@
+"""Who may open an association, and with which code one is turned away (PS3.8 Table 9-21)."""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+if TYPE_CHECKING:
+    from service.config.site import Site
+
+
+class Rejection(NamedTuple):
+    """Result, source and reason of an A-ASSOCIATE-RJ, and the code in our log."""
+
+    result: int
+    source: int
+    reason: int
+    code: str
+
+
+CALLED_AE_TITLE: Final = Rejection(1, 1, 7, "association.called-ae-title-unknown")
+CALLING_AE_TITLE: Final = Rejection(1, 1, 3, "association.calling-ae-title-unknown")
+ADDRESS: Final = Rejection(1, 1, 1, "association.address-not-allowed")
+LIMIT: Final = Rejection(2, 3, 2, "association.limit-reached")
+SHUTTING_DOWN: Final = Rejection(2, 3, 1, "association.shutting-down")
+
+
+def judge(site: Site, *, calling: str, called: str, address: str) -> Rejection | None:
+    """Why this peer is turned away, or None. AE titles are compared case-sensitively, without padding."""
+    if called.strip() not in (site.node.ae_title, *site.node.also_called):
+        return CALLED_AE_TITLE
+    if calling.strip() == site.node.ae_title and _is_this_machine(address, site.node.bind):
+        return None  # the node's own health check
+    if calling.strip() not in site.senders:
+        return CALLING_AE_TITLE
+    sender = site.senders[calling.strip()]
+    if sender is not None and sender.addresses and not _lies_in(address, sender.addresses):
+        return ADDRESS
+    return None
+
+
+def plain_address(address: str) -> str:
+    """An IP address as people write it: an IPv4 address that came through an IPv6 socket is IPv4 again."""
+    try:
+        found = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return address
+    if isinstance(found, ipaddress.IPv6Address) and found.ipv4_mapped is not None:
+        return str(found.ipv4_mapped)
+    return str(found)
+
+
+def _is_this_machine(address: str, bind: str) -> bool:
+    place = plain_address(address)
+    return ipaddress.ip_address(place).is_loopback or place == plain_address(bind)
+
+
+def _lies_in(address: str, networks: list[str]) -> bool:
+    place = ipaddress.ip_address(plain_address(address))
+    return any(place in ipaddress.ip_network(network, strict=False) for network in networks)

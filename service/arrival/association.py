@@ -1,0 +1,191 @@
+"""An association of pynetdicom's, accepted and driven by one thread that blocks on its socket.
+
+pynetdicom runs two threads for each association, both polling a thousand times a second: a hundred
+associations then take a quarter of a minute to negotiate, and a peer that stalls inside a PDU stays for ever.
+Here its state machine (PS3.8 section 9.2), its negotiation and its PDUs are driven by the association's own
+thread, and P-DATA goes straight to :mod:`service.arrival.dimse`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, Protocol
+
+from pynetdicom import evt
+from pynetdicom._globals import MODE_ACCEPTOR
+from pynetdicom.association import Association
+from pynetdicom.fsm import InvalidEventError
+from pynetdicom.pdu_primitives import A_ABORT, A_ASSOCIATE, A_P_ABORT, A_RELEASE
+
+from service.arrival.dimse import Context, DimseReceiver, DimseViolation, Store
+from service.arrival.instance import Origin
+from service.arrival.pdu_stream import (
+    P_DATA_TF,
+    BoundedSocket,
+    Interrupted,
+    PduInvalid,
+    PduStream,
+    PeerGone,
+    PeerStalled,
+)
+from service.log import EventLog
+
+if TYPE_CHECKING:
+    import socket
+
+    from pynetdicom.ae import ApplicationEntity
+
+    from service.arrival.admission import Rejection
+
+LINGER_SECONDS: Final = 5.0
+"""How long a peer may take to close the connection once the association is over; then we close it (ARTIM)."""
+
+LINGER_BYTES: Final = 4 << 20
+"""How much of what was under way is read and thrown away meanwhile."""
+
+_log = EventLog("arrival")
+
+
+class Host(Protocol):
+    """What an association asks of the SCP it belongs to."""
+
+    stopping: bool
+
+    def admit(self, association: ReceivingAssociation, origin: Origin) -> Rejection | None:
+        """Whether this peer is let in; if so it counts as open until :meth:`gone`."""
+
+    def serve(self, association: ReceivingAssociation, origin: Origin) -> Store:
+        """Where the association's C-STORE requests go."""
+
+    def gone(self, association: ReceivingAssociation, *, released: bool) -> None:
+        """The association is over; called once, whether it was ever let in or not."""
+
+
+class ReceivingAssociation(Association):
+    """One peer's association with our Storage SCP.
+
+    Args:
+        ae: pynetdicom's application entity.
+        host: the SCP.
+        connection: accepted.
+        address: of the peer, as people write it.
+        seconds: deadline of every read and send.
+    """
+
+    def __init__(
+        self, ae: ApplicationEntity, host: Host, connection: socket.socket, address: str, seconds: float
+    ) -> None:
+        super().__init__(ae, MODE_ACCEPTOR)
+        self.host = host
+        self._address = address
+        self._over = False
+        self._messages: DimseReceiver | None = None
+        self._bounded = BoundedSocket(self, connection, seconds)
+        self._stream = PduStream(connection, seconds, self._is_interrupted)
+        self.set_socket(self._bounded)
+
+    def run_reactor(self) -> None:
+        """The thread: from the connection's first byte to its end."""
+        try:
+            self._drive()
+        except InvalidEventError:  # what came does not go with where we are: the connection is of no use
+            _log.warning("association.out-of-step", address=self._address)
+        except Exception as error:  # noqa: BLE001 - one association must never take the SCP down
+            _log.failure("association.failed", error, address=self._address)
+        finally:
+            self._bounded.close()
+            self._messages = None  # and with it what was received of an instance that never ended
+            self._end(released=False)
+
+    def _drive(self) -> None:
+        machine = self.dul.state_machine
+        machine.do_action(self.dul.event_queue.get_nowait())  # Evt5: the connection is there
+        self._settle()
+        while machine.current_state not in ("Sta1", "Sta13"):
+            self._read()
+            self._settle()
+        self._end(released=False)
+        if machine.current_state == "Sta13":  # it is the peer's turn to close
+            closed = self._stream.drain(LINGER_SECONDS, LINGER_BYTES)
+            machine.do_action("Evt17" if closed else "Evt18")
+
+    def _read(self) -> None:
+        """Wait for one PDU and put the event it is into the queue (PS3.8 Table 9-10)."""
+        events, state = self.dul.event_queue, self.dul.state_machine.current_state
+        try:
+            kind, pdu = self._stream.read()
+            if kind == P_DATA_TF and state == "Sta6" and self._messages is not None:
+                for response in self._messages.receive(pdu):
+                    self._bounded.send(response)
+            else:
+                decoded, event = self._decode(pdu)
+                self.dul._recv_pdu.put(decoded)
+                events.put(event)
+        except PeerGone:
+            events.put("Evt17")
+        except (PduInvalid, DimseViolation):
+            events.put("Evt19")
+        except (PeerStalled, Interrupted) as reason:
+            if state == "Sta6":
+                _log.warning("association.cut-off", address=self._address, type=type(reason).__name__)
+                self.acse.send_abort(0x02 if isinstance(reason, PeerStalled) else 0x00)
+            else:
+                events.put("Evt18")
+
+    def _decode(self, pdu: bytearray):  # type: ignore[no-untyped-def]  # noqa: ANN202 - pynetdicom's own pair
+        try:
+            return self.dul._decode_pdu(pdu)
+        except Exception as error:
+            raise PduInvalid from error
+
+    def _settle(self) -> None:
+        """Let the state machine, negotiation and release run until they wait for the peer again."""
+        while self.dul.state_machine.current_state != "Sta1":
+            if not self.dul.event_queue.empty():
+                self.dul.state_machine.do_action(self.dul.event_queue.get_nowait())
+            elif (primitive := self._from_peer()) is not None:
+                self._follow(primitive)
+            elif not self.dul._process_recv_primitive():
+                return
+
+    def _from_peer(self) -> object:
+        return self.dul.receive_pdu(wait=False)
+
+    def _follow(self, primitive: object) -> None:
+        if isinstance(primitive, A_ASSOCIATE):
+            self._negotiate(primitive)
+        elif isinstance(primitive, A_RELEASE):
+            self.is_released, self.is_established = True, False
+            self._end(released=True)  # before the peer hears of it
+            self.acse.send_release(is_response=True)
+            evt.trigger(self, evt.EVT_RELEASED, {})
+        elif isinstance(primitive, A_ABORT | A_P_ABORT):
+            self.is_aborted, self.is_established = True, False
+            self._end(released=False)
+            evt.trigger(self, evt.EVT_ABORTED, {})
+
+    def _negotiate(self, request: A_ASSOCIATE) -> None:
+        self.requestor.primitive = request
+        evt.trigger(self, evt.EVT_REQUESTED, {})
+        calling, called = str(request.calling_ae_title).strip(), str(request.called_ae_title).strip()
+        origin = Origin(calling, called, self._address)
+        rejection = self.host.admit(self, origin)
+        if rejection is not None:
+            self.is_rejected = True
+            self.acse.send_reject(rejection.result, rejection.source, rejection.reason)
+            evt.trigger(self, evt.EVT_REJECTED, {})
+            return
+        self.acse.negotiate_association()
+        contexts = {
+            int(agreed.context_id or 0): Context(str(agreed.abstract_syntax), str(agreed.transfer_syntax[0]))
+            for agreed in self.accepted_contexts
+        }
+        peer_max_pdu = self.requestor.maximum_length or 0
+        self._messages = DimseReceiver(contexts, self.host.serve(self, origin), peer_max_pdu)
+
+    def _end(self, *, released: bool) -> None:
+        if not self._over:
+            self._over = True
+            self.host.gone(self, released=released)
+
+    def _is_interrupted(self) -> bool:
+        return self.host.stopping

@@ -1,0 +1,148 @@
+"""PDUs off a socket, with what pynetdicom leaves open: a longest length, and a deadline for every read.
+
+A peer that claims two gigabytes is cut off before a byte of them is buffered; one that sends half a PDU and
+then nothing does not hold a thread for longer than its deadline (PS3.8 section 9.3.1 for the layout).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import struct
+import time
+from typing import TYPE_CHECKING, Final
+
+from pynetdicom.transport import AssociationSocket
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pynetdicom.association import Association
+
+LONGEST_PDU: Final = 1 << 20
+"""No PDU that we read is longer: eight times what we announce, and ample for 128 presentation contexts."""
+
+HEADER_BYTES: Final = 6
+P_DATA_TF: Final = 0x04
+
+_LOOK_UP_SECONDS: Final = 0.5
+_DRAIN_BYTES: Final = 1 << 16
+_PDU_TYPES: Final = range(0x01, 0x08)
+_header = struct.Struct(">BxL").unpack
+
+
+class PeerGone(Exception):
+    """The connection is closed or broken."""
+
+
+class PeerStalled(Exception):
+    """Nothing came, or not all of it, before the deadline."""
+
+
+class PduInvalid(Exception):
+    """What comes is no PDU, or one longer than any we take."""
+
+
+class Interrupted(Exception):
+    """The node itself wants the reading to end."""
+
+
+class PduStream:
+    """Reads whole PDUs.
+
+    Args:
+        sock: connected.
+        seconds: how long the peer may be silent between PDUs, and how long one PDU may take to come.
+        interrupted: asked twice a second while waiting; True ends the reading.
+    """
+
+    def __init__(self, sock: socket.socket, seconds: float, interrupted: Callable[[], bool]) -> None:
+        self._socket = sock
+        self._interrupted = interrupted
+        self.seconds = seconds
+
+    def read(self) -> tuple[int, bytearray]:
+        """The type of the next PDU and all of its bytes, header included.
+
+        Raises:
+            PeerGone, PeerStalled, PduInvalid, Interrupted: as their names say.
+        """
+        header = bytearray(HEADER_BYTES)
+        self._fill(memoryview(header)[:1])  # silence is counted apart from slowness
+        self._fill(memoryview(header)[1:])
+        kind, length = _header(header)
+        if kind not in _PDU_TYPES or length > LONGEST_PDU:
+            raise PduInvalid
+        pdu = bytearray(HEADER_BYTES + length)
+        pdu[:HEADER_BYTES] = header
+        self._fill(memoryview(pdu)[HEADER_BYTES:])
+        return kind, pdu
+
+    def drain(self, seconds: float, most_bytes: int) -> bool:
+        """Throw away what still comes; True once the peer closes, False if it is too long or too much."""
+        deadline = time.monotonic() + seconds
+        while most_bytes > 0 and (remaining := deadline - time.monotonic()) > 0:
+            self._socket.settimeout(min(remaining, _LOOK_UP_SECONDS))
+            try:
+                count = len(self._socket.recv(_DRAIN_BYTES))
+            except TimeoutError:
+                if self._interrupted():
+                    return False
+                continue
+            except OSError:
+                return True
+            if count == 0:
+                return True
+            most_bytes -= count
+        return False
+
+    def _fill(self, view: memoryview) -> None:
+        deadline = time.monotonic() + self.seconds
+        while view:
+            remaining = deadline - time.monotonic()
+            if remaining <= 0:
+                raise PeerStalled
+            self._socket.settimeout(min(remaining, _LOOK_UP_SECONDS))
+            try:
+                count = self._socket.recv_into(view)
+            except TimeoutError:
+                if self._interrupted():
+                    raise Interrupted from None
+                continue
+            except OSError:
+                raise PeerGone from None
+            if count == 0:
+                raise PeerGone
+            view = view[count:]
+
+
+class BoundedSocket(AssociationSocket):
+    """pynetdicom's socket of an accepted connection: no delay, a deadline for sending, closed for certain.
+
+    Args:
+        assoc: the association it belongs to.
+        client_socket: connected.
+        seconds: deadline of every send.
+    """
+
+    def __init__(self, assoc: Association, client_socket: socket.socket, seconds: float) -> None:
+        super().__init__(assoc, client_socket=client_socket)
+        self._seconds = seconds
+        client_socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        client_socket.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+
+    def send(self, bytestream: bytes) -> None:
+        """Send all of it or report the connection closed (Evt17, PS3.8 Table 9-10)."""
+        try:
+            if self.socket is None:
+                raise ConnectionError
+            self.socket.settimeout(self._seconds)
+            self.socket.sendall(bytestream)
+        except OSError:
+            self.event_queue.put("Evt17")
+
+    def _shutdown_socket(self) -> None:
+        if self.socket is not None:
+            with contextlib.suppress(OSError):
+                self.socket.shutdown(socket.SHUT_RDWR)
+            self.socket.close()

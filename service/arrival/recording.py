@@ -1,0 +1,182 @@
+"""What becomes of a complete series: routed and written down with its jobs, all in one transaction."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from service.arrival.jobs_of_series import JobMaker
+from service.arrival.routing import Decision, route
+from service.arrival.sent_again import SentAgain
+from service.arrival.series_headers import identity_of, read_headers
+from service.backlog.records import PatientIdentity, SeriesState
+from service.errors import SeriesRefused
+from service.failpoints import reach
+from service.log import EventLog
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    import sqlalchemy as sa
+
+    from service.backlog.engine import EngineClient
+    from service.backlog.ledger import Ledger
+    from service.backlog.notify import Notifies
+    from service.backlog.records import ReceivedSeries, RecordedSeries
+    from service.config.reader import LoadedSite
+
+_log = EventLog("arrival")
+
+_UNROUTED: Final = "No route of the configuration takes this series; it is kept and not contoured."
+_IGNORED: Final = "The series holds localizers only; there is nothing to contour."
+
+
+@dataclass(frozen=True, slots=True)
+class _Outcome:
+    """Where the series goes."""
+
+    state: SeriesState
+    code: str | None = None
+    sentence: str | None = None
+    decision: Decision = field(default_factory=lambda: Decision((), (), (), ()))
+
+
+class Recorder:
+    """Writes complete series and their jobs into the ledger and the engine.
+
+    Args:
+        ledger, engine: of this node.
+        notify: told of refusals and of jobs that wait for a person.
+        clock: seconds since the epoch.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        engine: EngineClient,
+        notify: Notifies,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._ledger = ledger
+        self._notify = notify
+        self._jobs = JobMaker(ledger, engine, clock)
+        self._sent_again = SentAgain(ledger, engine, self._jobs, clock)
+
+    def record(self, series: ReceivedSeries, loaded: LoadedSite, notes: Sequence[str] = ()) -> None:
+        """Route a series and write down what becomes of it; safe to repeat after a crash at any point.
+
+        Args:
+            series: complete, or refused.
+            loaded: the configuration in force.
+            notes: sentences that must stand in the structure sets.
+
+        Raises:
+            Exception: whatever keeps the database or the spool from being used; nothing was written then.
+        """
+        identity, outcome = self._decide(series, loaded)
+        reach("arrival.between-file-and-ledger")
+        with self._ledger.begin() as conn:
+            known = self._ledger.find_series(series.series_instance_uid, conn)
+            repeat = _is_repeat(series, known)
+            series_id = self._ledger.record_series(
+                conn, series, identity, outcome.state, outcome.code, outcome.sentence
+            )
+            if outcome.decision.reasons:
+                self._tell_routing(conn, series_id, outcome.decision)
+            made = self._jobs.make(conn, series, series_id, outcome.decision, loaded, notes, repeat=repeat)
+            self._tell(outcome, made.held)  # twice after a crash rather than never
+        reach("arrival.after-ledger")
+        self._jobs.stop_rows(made.stopped)
+        _log.info(
+            f"series.{outcome.state.value}",
+            series=series_id,
+            code=outcome.code,
+            instances=len(series.instances),
+            slices=len(outcome.decision.slices),
+            count=len(made.created),
+        )
+        if repeat:
+            new = {job.id for job in made.created}
+            self._sent_again.follow(series, series_id, outcome.decision, loaded, new)
+
+    def waiting(self, series: ReceivedSeries, loaded: LoadedSite) -> None:
+        """Show people a series that is not complete although nothing more comes: what it waits for."""
+        code, sentence = series.refusal or series.doubt or (None, None)
+        known = self._ledger.find_series(series.series_instance_uid)
+        if known is not None and known.state is not SeriesState.COLLECTING:
+            return  # it was complete before and what people see of that stays true
+        identity = self._identity(series, loaded)
+        with self._ledger.begin() as conn:
+            series_id = self._ledger.record_series(
+                conn, series, identity, SeriesState.COLLECTING, code, sentence
+            )
+        _log.warning("series.waiting", series=series_id, code=code, instances=len(series.instances))
+
+    def stop_undelivered(self, series_instance_uid: str) -> None:
+        """Slices were added to a complete series: stop what was made without them and has not left yet."""
+        with self._ledger.begin() as conn:
+            stopped = self._jobs.supersede_undelivered(conn, series_instance_uid)
+        self._jobs.stop_rows(stopped)
+        for job in stopped:
+            _log.warning("job.superseded", job=job.id, protocol=job.protocol)
+
+    def report_conflict(self, series_instance_uid: str, count: int) -> None:
+        """Tell people that images came under known UIDs with other content."""
+        sentence = (
+            f"{count} images came under UIDs that are known here, with other content. The first version was "
+            "kept, the other set aside. Have the sender give changed images new UIDs."
+        )
+        self._notify.tell("instance.conflict", sentence)
+        with self._ledger.begin() as conn:
+            known = self._ledger.find_series(series_instance_uid, conn)
+            if known is not None:
+                self._ledger.add_event(conn, series_id=known.id, code="instance.conflict", sentence=sentence)
+
+    def _decide(self, series: ReceivedSeries, loaded: LoadedSite) -> tuple[PatientIdentity, _Outcome]:
+        if series.refusal is not None:
+            return self._identity(series, loaded), _Outcome(SeriesState.REFUSED, *series.refusal)
+        try:
+            headers = read_headers(series.instances, loaded)
+        except SeriesRefused as refusal:
+            return PatientIdentity(), _Outcome(SeriesState.REFUSED, refusal.code, refusal.sentence)
+        identity = identity_of(headers[0])
+        try:
+            titles = series.calling_ae_title, series.called_ae_title
+            decision = route(headers, *titles, loaded, series.sender_address)
+        except SeriesRefused as refusal:
+            return identity, _Outcome(SeriesState.REFUSED, refusal.code, refusal.sentence)
+        if decision.only_localizers:
+            outcome = _Outcome(SeriesState.IGNORED, "series.only-localizers", _IGNORED, decision)
+        elif not decision.jobs:
+            outcome = _Outcome(SeriesState.UNROUTED, "series.no-route", _UNROUTED, decision)
+        else:
+            outcome = _Outcome(SeriesState.ROUTED, decision=decision)
+        return identity, outcome
+
+    def _identity(self, series: ReceivedSeries, loaded: LoadedSite) -> PatientIdentity:
+        try:
+            return identity_of(read_headers(series.instances[:1], loaded)[0])
+        except SeriesRefused:
+            return PatientIdentity()
+
+    def _tell_routing(self, conn: sa.Connection, series_id: int, decision: Decision) -> None:
+        said = [
+            f"{reason.route}: {'applies' if reason.matched else 'does not apply'}, {reason.sentence}"
+            for reason in decision.reasons
+        ]
+        self._ledger.add_event(conn, series_id=series_id, code="series.routing", sentence="\n".join(said))
+
+    def _tell(self, outcome: _Outcome, held: Sequence[tuple[str, str, str]]) -> None:
+        if outcome.state is SeriesState.REFUSED and outcome.code and outcome.sentence:
+            self._notify.tell(outcome.code, outcome.sentence)
+        for code, sentence, job_id in held:
+            self._notify.tell(code, sentence, job_id)
+
+
+def _is_repeat(series: ReceivedSeries, known: RecordedSeries | None) -> bool:
+    """Whether it is what was contoured before: sent again, or sent again after it was purged."""
+    if series.refusal is not None or known is None:
+        return False
+    purged = known.purged_at is not None and known.instances == len(series.instances)
+    return series.sent_again or (purged and known.state is SeriesState.ROUTED)

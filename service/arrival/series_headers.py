@@ -1,0 +1,71 @@
+"""Headers of a complete series, for routing and for the ledger."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from pydicom import Dataset, dcmread
+from pydicom.errors import InvalidDicomError
+
+from service.arrival.attributes import UNREADABLE
+from service.arrival.routing import keywords_to_read
+from service.backlog.records import PatientIdentity
+from service.errors import SeriesRefused
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from service.backlog.records import ReceivedInstance
+    from service.config.reader import LoadedSite
+
+_IDENTITY: Final = {
+    "patient_id": "PatientID",
+    "patient_name": "PatientName",
+    "birth_date": "PatientBirthDate",
+    "sex": "PatientSex",
+    "accession_number": "AccessionNumber",
+    "study_date": "StudyDate",
+    "study_description": "StudyDescription",
+    "series_description": "SeriesDescription",
+}
+
+
+def read_headers(instances: Iterable[ReceivedInstance], loaded: LoadedSite) -> list[Dataset]:
+    """What routing and the ledger look at, of each instance, in the order given.
+
+    Raises:
+        SeriesRefused: a file of the spool is no longer a DICOM file.
+        OSError: the spool cannot be read just now.
+    """
+    keywords = sorted({*keywords_to_read(loaded), *_IDENTITY.values()})
+    try:
+        return [
+            dcmread(instance.file, stop_before_pixels=True, specific_tags=list(keywords))
+            for instance in instances
+        ]
+    except (InvalidDicomError, EOFError, *UNREADABLE):
+        raise _damaged() from None
+    except OSError as error:
+        if error.errno is not None:
+            raise
+        raise _damaged() from None  # pydicom's own, for sequences without end: trying again mends nothing
+
+
+def _damaged() -> SeriesRefused:
+    sentence = "A file of the series cannot be read. Export the CT again and send it; check the node's disk."
+    return SeriesRefused("spool.file-damaged", sentence)
+
+
+def identity_of(header: Dataset) -> PatientIdentity:
+    """Whose series it is, by one of its headers; what is absent or unreadable is empty."""
+    return PatientIdentity(**{field: _text(header, keyword) for field, keyword in _IDENTITY.items()})
+
+
+def _text(header: Dataset, keyword: str) -> str:
+    try:
+        value = header.get(keyword)
+        text = "" if value is None else str(value)
+    except UNREADABLE:  # pydicom reads the value only now
+        return ""
+    # What no database takes (PostgreSQL a NUL, neither one half of a surrogate pair) must not lose the CT.
+    return text.replace("\0", "").encode("utf-8", "replace").decode("utf-8")

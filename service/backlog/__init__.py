@@ -1,0 +1,1 @@
+"""Nothing is lost: spool, ledger and the durable engine."""

@@ -1,0 +1,215 @@
+"""Received instances as files: in the spool before the sender hears success, found again after any crash.
+
+An instance is written beside its place, flushed to the disk, put into it, and the folder flushed, in that
+order. Folders and files are named by a hash of the UID, so that no UID and no value of a patient is ever a
+path.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import itertools
+import os
+import shutil
+import struct
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Literal
+from uuid import uuid4
+
+from service.errors import SpoolUnavailable
+
+Data = bytes | bytearray | memoryview
+Outcome = Literal["new", "duplicate", "conflict"]
+
+_PREAMBLE: Final = 132  # 128 bytes and DICM, PS3.10 section 7.1
+_GROUP_LENGTH: Final = struct.Struct(
+    "<HH2sHI"
+)  # (0002,0000) UL 4, explicit little endian, PS3.10 section 7.1
+_TRIES: Final = 3
+_NO_HARD_LINKS: Final = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS)  # what file systems without them say
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Stored:
+    """Where an instance lies now and whether it was known.
+
+    Attributes:
+        file: the instance; of a conflict, the copy set aside; of a duplicate, the one that was there.
+        outcome: new; duplicate, the same data set was there; conflict, another one of the same UID was.
+    """
+
+    file: Path
+    outcome: Outcome
+
+
+def hashed(uid: str) -> str:
+    """The name under which a UID appears on disk: 32 hex digits."""
+    return hashlib.sha256(uid.encode("ascii", "backslashreplace")).hexdigest()[:32]
+
+
+def write_durably(path: Path, data: Data | Sequence[Data]) -> None:
+    """Write a file so that after a crash it is there whole or not at all.
+
+    Raises:
+        SpoolUnavailable: the disk is full, read-only or failing.
+    """
+    parts = [data] if isinstance(data, bytes | bytearray | memoryview) else list(data)
+    try:
+        part = _write_part(path.parent, parts)
+        part.replace(path)
+        _flush_folder(path.parent)
+    except OSError as error:
+        raise _unavailable(error) from None
+
+
+class Spool:
+    """The storage folder's ``spool`` and ``jobs``."""
+
+    def __init__(self, storage: Path) -> None:
+        self.storage = storage
+        self.incoming = storage / "spool" / "incoming"
+        self.set_aside = storage / "spool" / "set-aside"
+        self.structure_sets = storage / "spool" / "structure-sets"
+        self.purging = storage / "spool" / "purging"
+        self.jobs = storage / "jobs"
+        try:
+            for folder in (self.incoming, self.set_aside, self.structure_sets, self.purging, self.jobs):
+                folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        except OSError as error:
+            raise _unavailable(error) from None
+
+    def series_folder(self, series_instance_uid: str) -> Path:
+        """Where a series' instances lie; not created."""
+        return self.incoming / hashed(series_instance_uid)
+
+    def instance_file(self, series_instance_uid: str, sop_instance_uid: str) -> Path:
+        """Where an instance lies or would lie."""
+        return self.series_folder(series_instance_uid) / f"{hashed(sop_instance_uid)}.dcm"
+
+    def job_folder(self, job_id: str) -> Path:
+        """Where a job's files lie; created."""
+        folder = self.jobs / job_id
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        return folder
+
+    def folders(self) -> Iterator[Path]:
+        """The folders of all series."""
+        with os.scandir(self.incoming) as entries:
+            yield from sorted(Path(entry.path) for entry in entries if entry.is_dir(follow_symlinks=False))
+
+    def free_bytes(self) -> int:
+        """Space that is left for us."""
+        return shutil.disk_usage(self.storage).free
+
+    def store(self, series_instance_uid: str, sop_instance_uid: str, parts: Sequence[Data]) -> Stored:
+        """Keep a Part 10 file, given in parts; when this returns it survives a loss of power.
+
+        Raises:
+            SpoolUnavailable: the disk is full, read-only or failing.
+        """
+        target = self.instance_file(series_instance_uid, sop_instance_uid)
+        return self._keep(target, self.set_aside / target.parent.name, parts)
+
+    def store_structure_set(self, sop_instance_uid: str, parts: Sequence[Data]) -> Stored:
+        """Keep a received RTSTRUCT, with the same promise and outcomes as :meth:`store`."""
+        return self._keep(self.structure_sets / f"{hashed(sop_instance_uid)}.dcm", self.set_aside, parts)
+
+    def _keep(self, target: Path, aside: Path, parts: Sequence[Data]) -> Stored:
+        try:
+            for _ in range(_TRIES):
+                try:
+                    return _keep_once(target, aside, parts)
+                except FileNotFoundError:
+                    continue  # the folder was purged between our steps: begin again
+            return _keep_once(target, aside, parts)
+        except OSError as error:
+            raise _unavailable(error) from None
+
+
+def _keep_once(target: Path, aside: Path, parts: Sequence[Data]) -> Stored:
+    if target.exists():
+        return _compare(target, aside, parts)
+    if not target.parent.exists():
+        target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _flush_folder(target.parent.parent)
+    part = _write_part(target.parent, parts)
+    try:
+        os.link(part, target)  # unlike a rename, never replaces what another thread put there meanwhile
+    except FileExistsError:
+        part.unlink()
+        return _compare(target, aside, parts)
+    except OSError as error:
+        if error.errno not in _NO_HARD_LINKS:
+            raise
+        part.replace(target)
+    else:
+        part.unlink()
+    _flush_folder(target.parent)
+    return Stored(target, "new")
+
+
+def _compare(known: Path, aside: Path, parts: Sequence[Data]) -> Stored:
+    data = b"".join(parts)
+    if _data_set(known.read_bytes()) == _data_set(data):
+        os.utime(known)  # it has arrived again: a purge that is under way must not take it away
+        _flush_folder(known.parent)  # the one that wrote it may not have come so far yet
+        return Stored(known, "duplicate")
+    aside.mkdir(mode=0o700, parents=True, exist_ok=True)
+    part = _write_part(aside, parts)
+    place = aside
+    for count in itertools.count(1):
+        place = aside / f"{known.stem}-{count}.dcm"
+        if not place.exists():
+            part.replace(place)
+            _flush_folder(aside)
+            break
+        if _data_set(place.read_bytes()) == _data_set(data):
+            part.unlink()
+            break
+    return Stored(place, "conflict")
+
+
+def _data_set(encoded: bytes) -> memoryview:
+    """What follows the File Meta Information; everything, if there is none that can be read."""
+    view = memoryview(encoded)
+    end = _PREAMBLE + _GROUP_LENGTH.size
+    if len(view) < end or encoded[128:_PREAMBLE] != b"DICM":
+        return view
+    group, element, vr, size, length = _GROUP_LENGTH.unpack(view[_PREAMBLE:end])
+    if (group, element, vr, size) != (2, 0, b"UL", 4):
+        return view
+    return view[end + length :]
+
+
+def _write_part(folder: Path, parts: Sequence[Data]) -> Path:
+    part = folder / f".{uuid4().hex}.part"
+    descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        for data in parts:
+            view = memoryview(data).cast("B")
+            while view:
+                view = view[os.write(descriptor, view) :]
+        os.fsync(descriptor)
+    except OSError:
+        part.unlink(missing_ok=True)
+        raise
+    finally:
+        os.close(descriptor)
+    return part
+
+
+def _flush_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _unavailable(error: OSError) -> SpoolUnavailable:
+    reason = os.strerror(error.errno or 0)
+    sentence = f"The storage folder cannot be written ({reason}). Free space or mend the disk."
+    return SpoolUnavailable("spool.unavailable", sentence)

@@ -1,0 +1,119 @@
+"""``delineate contour``: the structure set of a CT folder, without node, database or network."""
+
+from __future__ import annotations
+
+import os
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+from uuid import uuid4
+
+import typer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from rich.progress import Progress, TaskID
+
+    from service.config.reader import LoadedSite
+    from service.contouring.segment import ModelClient
+
+app = typer.Typer()
+
+
+@app.command()
+def contour(
+    folder: Annotated[Path, typer.Argument(help="a folder with a CT series", exists=True, file_okay=False)],
+    out: Annotated[Path, typer.Option(help="folder for the structure sets")],
+    protocol: Annotated[list[str] | None, typer.Option(help="protocol; by default every one")] = None,
+    config: Annotated[
+        Path | None, typer.Option(help="configuration; by default config.yaml here, else the shipped one")
+    ] = None,
+    profile: Annotated[str, typer.Option(help="TPS profile of the structure sets")] = "generic",
+) -> None:
+    """Contour every CT series below FOLDER by one protocol or more and write RTSTRUCT files to OUT."""
+    from service.config.reader import load
+    from service.contouring.segment import ModelClient
+    from service.errors import ConfigInvalid
+
+    os.environ.setdefault("DELINEATE_QUIET", "1")  # the model process would write over the progress bar
+    loaded = load(config or shipped_config())
+    wanted = protocol or list(loaded.site.protocols)
+    unknown = [name for name in wanted if loaded.protocol(name) is None]
+    if unknown:
+        known = ", ".join(loaded.site.protocols)
+        raise ConfigInvalid((f"There is no protocol {', '.join(unknown)}; {loaded.path.name} has {known}.",))
+    out.mkdir(parents=True, exist_ok=True)
+    with ModelClient(loaded) as models:
+        written = _contour_folder(folder, out, loaded, wanted, profile, models)
+    raise typer.Exit(0 if written else 1)
+
+
+def shipped_config() -> Path:
+    """``config.yaml`` of this folder if there is one, else the one that comes with the program."""
+    import service
+
+    here = Path("config.yaml")
+    return here if here.is_file() else Path(service.__file__).resolve().parents[1] / "config.yaml"
+
+
+def _contour_folder(
+    folder: Path, out: Path, loaded: LoadedSite, protocols: list[str], profile: str, models: ModelClient
+) -> int:
+    """How many structure sets were written; each refusal is printed with its sentence."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+    from service.command_line.series_of_folder import series_of
+    from service.errors import NodeError
+
+    # Texts of the CT are shown as they are: "[...]" in a description is no markup.
+    console = Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
+    found = [series for series in series_of(folder, loaded) if series.is_ct]
+    if not found:
+        console.print("There is no CT in this folder.")
+    written = 0
+    bar = (TextColumn("{task.description}", markup=False), BarColumn(), TimeElapsedColumn())
+    with Progress(*bar, console=console) as progress:
+        for number, series in enumerate(found, 1):
+            files = [Path(header.filename) for header in series.headers]
+            for name in protocols:
+                file = out / (f"{name}.dcm" if len(found) == 1 else f"{number:02d}-{name}.dcm")
+                task = progress.add_task(f"{series.title}: {name}", total=1.0)
+                told = partial(_show, progress, task)
+                try:
+                    lines = _contour_series(files, file, (loaded, name, profile), models, told)
+                except NodeError as error:
+                    console.print(f"{name}: {error.code}: {error.sentence}")
+                else:
+                    console.print(f"{file}", *lines, sep="\n  ")
+                    written += 1
+                progress.update(task, completed=1.0)
+    return written
+
+
+def _show(progress: Progress, task: TaskID, part: float) -> None:
+    progress.update(task, completed=part)
+
+
+def _contour_series(
+    files: list[Path],
+    file: Path,
+    what: tuple[LoadedSite, str, str],
+    models: ModelClient,
+    told: Callable[[float], None],
+) -> list[str]:
+    """Write one structure set; lines for people: volumes, findings, notes."""
+    from service.contouring.contoured_ct import SetOrigin, contour_ct, site_time
+    from service.contouring.profiles import profile_named
+
+    loaded, name, profile = what
+    protocol = loaded.site.protocols[name]
+    done = contour_ct(files, loaded, protocol, models, told)
+    made_at = site_time(loaded)
+    # Each run is a contouring of its own: two runs must not put different bytes under one UID.
+    origin = SetOrigin(f"{name} {done.series.series_instance_uid} {uuid4()}", made_at)
+    file.write_bytes(done.structure_set(loaded, profile_named(profile), origin))
+    volumes = [f"{structure} {volume:.1f} cm3" for structure, volume in done.volumes_cm3.items()]
+    findings = [finding.sentence for finding in (*done.series.findings, *done.segmentation.findings)]
+    return volumes + findings

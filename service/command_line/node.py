@@ -1,0 +1,109 @@
+"""``delineate serve`` and the stages it is made of."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer()
+
+Config = Annotated[Path, typer.Option("--config", help="the configuration file", dir_okay=False)]
+_DEFAULT = Path("config.yaml")
+
+
+def _begin(stage: str) -> None:
+    from service.log import log_the_unexpected, start_logging
+    from service.process_life import die_with_parent
+
+    die_with_parent()
+    start_logging()
+    log_the_unexpected(stage)
+
+
+@app.command()
+def serve(config: Config = _DEFAULT) -> None:
+    """Run the whole node on this machine until it is told to stop."""
+    from service.node.supervisor import Supervisor
+
+    _begin("node")
+
+    def announce(ae_title: str, port: int) -> None:
+        print(json.dumps({"event": "node.ready", "ae_title": ae_title, "port": port}), flush=True)
+
+    sys.exit(Supervisor(config, announce).run())
+
+
+@app.command()
+def arrival(config: Config = _DEFAULT) -> None:
+    """Run the Storage SCP alone: receives, completes and routes."""
+    _begin("arrival")
+    from service.arrival.reception import run
+    from service.config.reader import WatchedSite
+    from service.node.heartbeat import Heartbeat
+    from service.process_life import stop_event
+
+    stop = stop_event()
+    with Heartbeat(WatchedSite(config).current().storage, "arrival"):
+        run(config.absolute(), stop)
+
+
+@app.command()
+def work(
+    config: Config = _DEFAULT,
+    queues: Annotated[str, typer.Option(help="contour, deliver, or both with a comma")] = "contour,deliver",
+    role: Annotated[str, typer.Option(help="name of this worker, unique on this machine")] = "work",
+) -> None:
+    """Run a worker alone: contours, delivers, or both."""
+    _begin("work")
+    from service.backlog.engine import QUEUES
+    from service.node.work import Work
+    from service.process_life import stop_event
+
+    wanted = [name.strip() for name in queues.split(",") if name.strip()]
+    if not wanted or not set(wanted) <= set(QUEUES):
+        raise typer.BadParameter(f"queues are {' and '.join(QUEUES)}", param_hint="--queues")
+    stop = stop_event()
+    Work(config.absolute(), wanted, role).run(stop)
+    sys.stderr.flush()
+    os._exit(0)  # a transfer or a model that is still under way would hold the process; it is run again
+
+
+@app.command(hidden=True)
+def prepare(config: Config = _DEFAULT) -> None:
+    """Check the configuration and bring the database up to date."""
+    _begin("node")
+    from service.node.preparation import prepare as check_and_migrate
+
+    print(check_and_migrate(config).as_line())
+
+
+@app.command(
+    "model-process",
+    hidden=True,
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+)
+def model_process() -> None:
+    """Run models for a worker; started by it."""
+    _begin("model-process")
+    from service.contouring.model_process import main
+
+    main()
+
+
+@app.command()
+def health(config: Config = _DEFAULT) -> None:
+    """Say what is wrong with the processes on this machine; exit code 1 if anything is."""
+    from service.config.reader import load
+    from service.log import start_logging
+    from service.node.health import problems
+
+    start_logging()
+    found = problems(load(config, check_bundles=False))
+    for sentence in found:
+        print(sentence, file=sys.stderr)
+    sys.exit(1 if found else 0)

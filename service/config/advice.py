@@ -1,0 +1,213 @@
+"""What a good file will still not do: warnings of ``delineate check``, found without starting anything."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import socket
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import combinations
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
+
+from service.config.consistency import SENDER
+from service.config.criteria import compile_criterion, folded
+from service.config.document import read_document
+from service.config.mistakes import KeyPath, Mistake, key_text, listed
+from service.config.reader import LoadedSite
+from service.config.site import Route
+
+_CONNECT_SECONDS: Final = 2.0
+_NETWORK_FILE_SYSTEMS: Final = frozenset(
+    {
+        "nfs",
+        "nfs4",
+        "cifs",
+        "smb3",
+        "smbfs",
+        "9p",
+        "afs",
+        "ceph",
+        "glusterfs",
+        "lustre",
+        "fuse.sshfs",
+        "fuse.rclone",
+    }
+)
+_MOUNTS: Final = Path("/proc/mounts")
+_Said = Iterator[tuple[KeyPath, str]]
+
+
+def warnings_of(loaded: LoadedSite, *, connect: bool = False) -> tuple[Mistake, ...]:
+    """Everything that will not work as it stands, in the order of the file.
+
+    Names are looked up; only with ``connect`` is a TCP connection to each destination tried.
+    """
+    document = read_document(loaded.text)
+    checks = [_listening, _senders, _routes, _modes, _hosts, _own_titles, _storage]
+    if connect:
+        checks.append(_connections)
+    said = [found for check in checks for found in check(loaded)]
+    return tuple(sorted({Mistake(document.line(path), key_text(path), sentence) for path, sentence in said}))
+
+
+def _listening(loaded: LoadedSite) -> _Said:
+    bind = loaded.site.node.bind
+    if not _is_loopback(bind):
+        return
+    remote = [
+        title
+        for title, sender in loaded.site.senders.items()
+        if not sender or not sender.addresses or not all(_is_loopback(a) for a in sender.addresses)
+    ]
+    if remote:
+        sentence = f"is {bind}, which only this machine reaches: {listed(remote)} cannot call from elsewhere"
+        yield ("node", "bind"), sentence + "; write 0.0.0.0 or the address of a network card"
+
+
+def _is_loopback(address: str) -> bool:
+    return address == "localhost" or ipaddress.ip_network(address, strict=False).is_loopback
+
+
+def _senders(loaded: LoadedSite) -> _Said:
+    if not loaded.site.senders:
+        yield ("senders",), "no sender is listed, so every caller is rejected"
+    for title, sender in loaded.site.senders.items():
+        if sender and sender.find_count and sender.port is None:
+            yield ("senders", title, "find_count"), "asks by C-FIND but has no port to ask at"
+
+
+def _routes(loaded: LoadedSite) -> _Said:
+    if not loaded.site.routes:
+        yield ("routes",), "there is no route: what arrives is kept and not contoured"
+    for index, route in enumerate(loaded.site.routes):
+        path = ("routes", index)
+        if route.mode in ("send", "hold") and not route.send_to:
+            yield path, f"'{route.name}' has no destination: structure sets are made and stay here"
+        callers = _matching(route, "calling_ae", list(loaded.site.senders))
+        if not callers and loaded.site.senders:
+            yield (*path, "when", "calling_ae"), "matches no sender of this file: the route never applies"
+        if not _matching(route, "called_ae", list(loaded.own_ae_titles)):
+            yield (
+                (*path, "when", "called_ae"),
+                "matches none of the node's AE titles: the route never applies",
+            )
+        silent = [title for title in callers if not _port_of(loaded, title)]
+        if SENDER in route.send_to and silent:
+            yield (*path, "send_to"), f"sends back to {listed(silent)}, which has no port under senders"
+
+
+def _matching(route: Route, key: str, titles: list[str]) -> list[str]:
+    if key not in route.when:
+        return titles
+    criterion = compile_criterion(key, route.when[key])
+    return [title for title in titles if criterion.matches((title,))]
+
+
+def _port_of(loaded: LoadedSite, title: str) -> int | None:
+    sender = loaded.sender(title)
+    return sender.port if sender else None
+
+
+def _modes(loaded: LoadedSite) -> _Said:
+    """Two routes of one protocol that disagree: the more careful one may come as a surprise."""
+    active = [(index, route) for index, route in enumerate(loaded.site.routes) if route.mode != "off"]
+    for (_, first), (index, second) in combinations(active, 2):
+        both = _protocols(first) & _protocols(second)
+        if both and first.mode != second.mode:
+            sentence = (
+                f"is {second.mode} and '{first.name}' is {first.mode} for {listed(sorted(both))}: a series "
+                "that takes both routes gets the more careful of them (shadow before hold before send)"
+            )
+            yield ("routes", index, "mode"), sentence
+
+
+def _protocols(route: Route) -> set[str]:
+    return {route.contour} if isinstance(route.contour, str) else set(route.contour)
+
+
+def _hosts(loaded: LoadedSite) -> _Said:
+    places: list[tuple[KeyPath, str]] = [
+        (("destinations", name, "host"), one.host) for name, one in loaded.site.destinations.items()
+    ]
+    places += [
+        (("senders", title, "host"), sender.host)
+        for title, sender in loaded.site.senders.items()
+        if sender and sender.host
+    ]
+    if loaded.site.node.notify.email_to:
+        places.append((("node", "notify", "smtp_host"), loaded.site.node.notify.smtp_host))
+    for path, host in places:
+        try:
+            socket.getaddrinfo(host, None)
+        except (OSError, UnicodeError):
+            yield path, f"{host} is not known to this machine's name service"
+
+
+def _own_titles(loaded: LoadedSite) -> _Said:
+    own = {folded(title) for title in loaded.own_ae_titles}
+    for title in loaded.site.senders:
+        if folded(title) in own:
+            yield ("senders", title), "is the node's own AE title; most systems cannot tell the two apart"
+    for name, destination in loaded.site.destinations.items():
+        path = ("destinations", name)
+        here = destination.host in ("localhost", "127.0.0.1", "::1", loaded.site.node.bind)
+        if here and destination.port == loaded.site.node.port:
+            yield path, "is the node itself: structure sets would come back to it"
+        elif folded(destination.ae_title) in own:
+            yield path, "has the node's own AE title; most systems cannot tell the two apart"
+
+
+def _storage(loaded: LoadedSite) -> _Said:
+    existing = loaded.storage
+    while not existing.exists():
+        existing = existing.parent
+    if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
+        yield ("node", "storage"), f"{existing} cannot be written by this user; nothing could be received"
+    if loaded.site.node.database == "sqlite":
+        kind = _network_file_system(existing)
+        written = loaded.site.node.storage
+        if kind or written.startswith(("//", "\\\\")):
+            sentence = f"lies on a network file system ({kind or 'share'}), where SQLite is not safe"
+            yield ("node", "storage"), sentence + "; use a local disk, or PostgreSQL as database"
+
+
+def _network_file_system(folder: Path) -> str | None:
+    """Type of the file system that ``folder`` lies on, if it is one of the network's."""
+    try:
+        mounts = [line.split() for line in _MOUNTS.read_text(encoding="utf-8").splitlines()]
+    except OSError:
+        return None
+    around = {str(folder), *(str(parent) for parent in folder.parents)}
+    kinds = [
+        (len(where), order, kind) for order, (_, where, kind, *_) in enumerate(mounts) if where in around
+    ]
+    nearest = max(kinds, default=(0, 0, ""))[2]  # the later of two mounts on one folder hides the earlier
+    return nearest if nearest in _NETWORK_FILE_SYSTEMS else None
+
+
+def _connections(loaded: LoadedSite) -> _Said:
+    places: list[tuple[KeyPath, str, int]] = [
+        (("destinations", name), one.host, one.port) for name, one in loaded.site.destinations.items()
+    ]
+    if loaded.site.node.database != "sqlite":
+        url = urlsplit(loaded.site.node.database)
+        places.append((("node", "database"), url.hostname or "127.0.0.1", url.port or 5432))
+    with ThreadPoolExecutor(max_workers=8) as pool:
+        failures = pool.map(lambda place: _failure(place[1], place[2]), places)
+        for (path, host, port), failure in zip(places, failures, strict=True):
+            if failure:
+                yield (
+                    path,
+                    f"{host}:{port} does not answer ({failure}); is it running, does a firewall let us?",
+                )
+
+
+def _failure(host: str, port: int) -> str | None:
+    try:
+        socket.create_connection((host, port), timeout=_CONNECT_SECONDS).close()
+    except (OSError, UnicodeError) as error:
+        return type(error).__name__
+    return None

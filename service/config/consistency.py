@@ -1,0 +1,189 @@
+"""Whether the sections fit one another: names that are used and not declared, names that are used twice.
+
+Works on the file's tree, not on the validated site, so that a mistake in one key does not hide the others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+from service.config.criteria import AE_KEYS, CriterionInvalid, check_keyword, folded, read_entry
+from service.config.document import Document
+from service.config.mistakes import KeyPath, Mistake, did_you_mean, key_text, listed
+from service.config.plain_text import EMPTY, truth
+from service.config.schema import allowed_at
+from service.config.yaml_traps import comment_hint
+
+SENDER: Final = "sender"
+_WILDCARDS: Final = frozenset("*?")
+
+
+class Cross:
+    """The tree and the mistakes found in it; every look-up tolerates a tree of any shape."""
+
+    def __init__(self, document: Document) -> None:
+        self.document = document
+        self.mistakes: list[Mistake] = []
+
+    def at(self, *path: str | int) -> Any:  # noqa: ANN401 - whatever the file holds there, None if nothing
+        """What the file holds at ``path``."""
+        value: Any = self.document.tree
+        for step in path:
+            if isinstance(value, dict):
+                value = value.get(step)
+            elif isinstance(value, list) and isinstance(step, int) and step < len(value):
+                value = value[step]
+            else:
+                return None
+        return value
+
+    def keys(self, *path: str | int) -> list[str]:
+        """Keys of the section at ``path``."""
+        value = self.at(*path)
+        return list(value) if isinstance(value, dict) else []
+
+    def indices(self, *path: str | int) -> range:
+        """Indices of the list at ``path``."""
+        value = self.at(*path)
+        return range(len(value)) if isinstance(value, list) else range(0)
+
+    def texts(self, *path: str | int) -> Iterator[tuple[KeyPath, str]]:
+        """The text at ``path``, or each text of the list there."""
+        value = self.at(*path)
+        if isinstance(value, str):
+            yield path, value
+        for index in self.indices(*path):
+            if isinstance(self.at(*path, index), str):
+                yield (*path, index), self.at(*path, index)
+
+    def say(self, path: KeyPath, sentence: str) -> None:
+        """Record a mistake."""
+        self.mistakes.append(Mistake(self.document.line(path), key_text(path), sentence))
+
+    def same(self, entries: Iterator[tuple[KeyPath, str]], what: str) -> None:
+        """Record each name that another one equals ignoring case and blanks at its ends."""
+        first: dict[str, KeyPath] = {}
+        for path, name in entries:
+            earlier = first.setdefault(folded(name), path)
+            if earlier != path:
+                line = self.document.line(earlier)
+                self.say(
+                    path, f"found '{name}', {what} on line {line} ignoring case; allowed: names that differ"
+                )
+
+
+def cross_mistakes(document: Document) -> list[Mistake]:
+    """Every mistake between sections."""
+    cross = Cross(document)
+    _ae_titles(cross)
+    _destinations(cross)
+    cross.same(((("protocols", name), name) for name in cross.keys("protocols")), "the same name as")
+    cross.same(_route_names(cross), "the name of the route")
+    for route in cross.indices("routes"):
+        _references(cross, route)
+        for part in ("when", "unless"):
+            for keyword in cross.keys("routes", route, part):
+                _criterion(cross, ("routes", route, part, keyword))
+    return cross.mistakes
+
+
+def _route_names(cross: Cross) -> Iterator[tuple[KeyPath, str]]:
+    for route in cross.indices("routes"):
+        yield from cross.texts("routes", route, "name")
+
+
+def _ae_titles(cross: Cross) -> None:
+    """Two names for one peer cannot be told apart when a CT arrives."""
+    cross.same(((("senders", title), title) for title in cross.keys("senders")), "the same AE title as")
+    own = [*cross.texts("node", "ae_title"), *cross.texts("node", "also_called")]
+    cross.same(iter(own), "the same AE title as")
+
+
+def _destinations(cross: Cross) -> None:
+    names = cross.keys("destinations")
+    cross.same(((("destinations", name), name) for name in names), "the same name as")
+    peers: dict[tuple[str, ...], str] = {}
+    for name in names:
+        if folded(name) == SENDER:
+            cross.say(("destinations", name), "`sender` means the peer that sent the CT; choose another name")
+        peer = tuple(folded(str(cross.at("destinations", name, key))) for key in ("ae_title", "host", "port"))
+        if peers.setdefault(peer, name) != name and "none" not in peer:
+            sentence = (
+                f"is the same peer as {peers[peer]}, which would get every set twice; keep one of the two"
+            )
+            cross.say(("destinations", name), sentence)
+
+
+def _references(cross: Cross, route: int) -> None:
+    """A route's protocols and destinations must be declared, each named once."""
+    protocols, destinations = cross.keys("protocols"), [*cross.keys("destinations"), SENDER]
+    for key, names in (("contour", protocols), ("send_to", destinations)):
+        seen: set[str] = set()
+        for path, name in cross.texts("routes", route, key):
+            if name not in names:
+                kind = "protocol" if key == "contour" else "destination"
+                near = did_you_mean(name, names)
+                cross.say(
+                    path, f"found '{name}', which is no {kind} of this file{near}; allowed: {listed(names)}"
+                )
+            elif name in seen:
+                cross.say(path, f"names {name} twice; keep it once")
+            seen.add(name)
+    if cross.at("routes", route, "contour") == []:
+        cross.say(("routes", route, "contour"), f"names no protocol; allowed: {listed(protocols)}")
+
+
+def _criterion(cross: Cross, path: KeyPath) -> None:
+    keyword = str(path[-1])
+    try:
+        check_keyword(keyword)
+    except CriterionInvalid as error:
+        cross.say(path, str(error))
+        return
+    value = cross.at(*path)
+    entries = [(path, value)]
+    if isinstance(value, list):
+        entries = [((*path, index), item) for index, item in enumerate(value)]
+        if not entries:
+            cross.say(path, f"found an empty list, which matches nothing; allowed: {allowed_at(path)}")
+    for where, entry in entries:
+        if isinstance(entry, str):
+            _text_entry(cross, where, keyword, entry)
+        elif not _is_presence(entry):
+            found = "nothing" if entry is EMPTY else "a list or section"
+            hint = _comment_hint(cross.document, where) if entry is EMPTY else ""
+            cross.say(where, f"found {found}{hint}; allowed: {allowed_at(path)}")
+
+
+def _text_entry(cross: Cross, path: KeyPath, keyword: str, text: str) -> None:
+    try:
+        read_entry(keyword, text)
+    except CriterionInvalid as error:
+        cross.say(path, str(error))
+        return
+    if keyword not in AE_KEYS or _WILDCARDS & set(text):
+        return
+    title = text.strip().removeprefix("!").strip()
+    own = keyword == "called_ae"
+    names = _called_names(cross) if own else cross.keys("senders")
+    if folded(title) not in {folded(name) for name in names}:
+        whose = "none of the node's AE titles (ae_title, also_called)" if own else "no sender of this file"
+        near = did_you_mean(title, names)
+        cross.say(path, f"found '{title}', which is {whose}{near}; allowed: {listed(names)}")
+
+
+def _called_names(cross: Cross) -> list[str]:
+    own = cross.at("node", "ae_title")
+    named = [own if isinstance(own, str) else "DELINEATE"]
+    return named + [title for _, title in cross.texts("node", "also_called")]
+
+
+def _is_presence(entry: object) -> bool:
+    return isinstance(entry, dict) and entry.keys() == {"absent"} and isinstance(truth(entry["absent"]), bool)
+
+
+def _comment_hint(document: Document, path: KeyPath) -> str:
+    """What an administrator may have meant who wrote an unquoted ``#``."""
+    _, sign, comment = document.source_at(path).partition(" #")
+    return comment_hint(comment) if sign else ""

@@ -1,0 +1,64 @@
+"""The configuration reference, ``docs/configuration.md``: the rules in words, every key from the models."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Final
+
+from service.config.mistakes import KeyPath
+from service.config.schema import allowed, schema_at
+
+REFERENCE_FILE: Final = "docs/configuration.md"
+_SECTIONS: Final[tuple[tuple[str, KeyPath], ...]] = (
+    ("node", ("node",)),
+    ("node.retention", ("node", "retention")),
+    ("node.disk", ("node", "disk")),
+    ("node.notify", ("node", "notify")),
+    ("node.equipment", ("node", "equipment")),
+    ("senders.AE_TITLE", ("senders", "AE_TITLE")),
+    ("destinations.NAME", ("destinations", "NAME")),
+    ("destinations.NAME.retry", ("destinations", "NAME", "retry")),
+    ("protocols.NAME", ("protocols", "NAME")),
+    ("protocols.NAME.structures.STRUCTURE", ("protocols", "NAME", "structures", "STRUCTURE")),
+    ("routes", ("routes", 0)),
+)
+_RULES: Final = Path(__file__).with_name("reference.md")
+
+
+def reference() -> str:
+    """The whole document."""
+    sections = [_section(title, path) for title, path in _SECTIONS]
+    return "\n".join([_RULES.read_text(encoding="utf-8"), *sections])
+
+
+def _section(title: str, path: KeyPath) -> str:
+    node = schema_at(path)
+    required = node.get("required", ())
+    lines = [
+        f"### `{title}`",
+        "",
+        node.get("description", ""),
+        "",
+        "| key | default | allowed | meaning |",
+        "|---|---|---|---|",
+    ]
+    for key in node["properties"]:
+        here = schema_at((*path, key))
+        default = "**required**" if key in required else _default(node["properties"][key])
+        cells = [f"`{key}`", default, _cell(allowed(here)), _cell(_meaning(node["properties"][key], here))]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join([*lines, ""])
+
+
+def _meaning(written: dict[str, Any], resolved: dict[str, Any]) -> str:
+    return str(written.get("description") or resolved.get("description", ""))
+
+
+def _default(node: dict[str, Any]) -> str:
+    value = node.get("default")
+    return "" if value is None else f"`{json.dumps(value) if isinstance(value, bool) else value}`"
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")

@@ -1,0 +1,276 @@
+"""What ``config.yaml`` may say: one frozen model a section.
+
+Every key has its sentence here; the reference and the editors' schema are generated from it.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from service.config.field_types import (
+    AeTitle,
+    Color,
+    Database,
+    Email,
+    Host,
+    ModelReference,
+    Name,
+    Network,
+    OwnAddress,
+    PeerPort,
+    Port,
+    Profile,
+    RouteMode,
+    Seconds,
+    SendAgain,
+    SopClass,
+    Text16,
+    Text64,
+    Timezone,
+    UidRoot,
+    WebAddress,
+)
+from service.config.section import Section
+
+
+class Retention(Section):
+    """How long things are kept."""
+
+    ct_days: float = Field(
+        default=14, gt=0, description="days a series stays in the spool after its last change"
+    )
+    structure_set_days: float = Field(default=90, gt=0, description="days a sent structure set stays on disk")
+    ledger_days: float = Field(default=3650, gt=0, description="days rows of the ledger are kept")
+
+
+class Disk(Section):
+    """When the node stops taking images, before the disk is full."""
+
+    reserve_gb: float = Field(
+        default=2.0, gt=0, description="free space under which C-STORE is answered 0xA700"
+    )
+    budget_gb: float | None = Field(
+        default=None,
+        gt=0,
+        description="size of the storage folder above which the oldest finished series goes early",
+    )
+
+
+class Notify(Section):
+    """Who is told of refusals and dead letters; the messages carry job ids and reasons, no patient data."""
+
+    webhook: WebAddress | None = Field(default=None, description="URL that gets a JSON document by POST")
+    email_to: list[Email] = Field(default_factory=list, description="addresses that get a plain-text message")
+    email_from: Email = Field(default="delineate@localhost", description="sender address")
+    smtp_host: Host = Field(default="127.0.0.1", description="mail server")
+    smtp_port: PeerPort = Field(default=25, description="mail server's port")
+
+
+class Equipment(Section):
+    """What the structure set says made it (PS3.3 C.7.5.1)."""
+
+    manufacturer: Text64 = Field(default="Delineate", description="Manufacturer (0008,0070)")
+    station_name: Text16 = Field(default="DELINEATE", description="StationName (0008,1010)")
+    institution_name: Text64 | None = Field(
+        default=None, description="InstitutionName (0008,0080); not written if absent"
+    )
+    device_serial_number: Text64 = Field(default="1", description="DeviceSerialNumber (0018,1000)")
+
+
+class Node(Section):
+    """The node itself. Changes here need a restart; until then the old values stay in force."""
+
+    ae_title: AeTitle = Field(default="DELINEATE", description="our AE title")
+    also_called: list[AeTitle] = Field(
+        default_factory=list, description="further called AE titles that are answered, for routing by name"
+    )
+    port: Port = Field(default=11112, description="port of the Storage SCP; 0 picks a free one")
+    bind: OwnAddress = Field(default="127.0.0.1", description="address to listen on; 0.0.0.0 for all")
+    storage: str = Field(
+        default="./var",
+        min_length=1,
+        description="folder of spool, structure sets and the SQLite file; relative to this file",
+    )
+    database: Database = Field(
+        default="sqlite",
+        description="`sqlite`, or a URL such as postgresql://user@host/name; "
+        "a password comes from PGPASSWORD or ~/.pgpass",
+    )
+    uid_root: UidRoot = Field(
+        default="2.25", description="root of the UIDs we make; 2.25 needs no registration"
+    )
+    timezone: Timezone = Field(
+        default="UTC", description="IANA zone of dates and times in structure sets, e.g. Europe/Stockholm"
+    )
+    bundles: list[str] = Field(
+        default_factory=list, description="folders with further model bundles; relative to this file"
+    )
+    device: Literal["auto", "cuda", "cpu"] = Field(default="auto", description="where models run")
+    gpus: int = Field(default=1, ge=1, le=16, description="GPU processes, each runs one job at a time")
+    model_timeout_seconds: Seconds = Field(
+        default=600.0, description="deadline of one segmentation; then the model process is killed"
+    )
+    max_associations: int = Field(
+        default=100, ge=1, le=1000, description="associations at once; more are rejected 2/3/2"
+    )
+    network_timeout_seconds: Seconds = Field(
+        default=180.0,
+        description="deadline of every read from a peer; an association idle for so long is aborted",
+    )
+    enhanced_ct: bool = Field(default=False, description="accept Enhanced CT Image Storage")
+    accept_and_discard: list[SopClass] = Field(
+        default_factory=list,
+        description="SOP class names or UIDs answered 0x0000 and thrown away, counted; "
+        "for exports that carry plans and doses",
+    )
+    lossy: Literal["warn", "refuse"] = Field(
+        default="warn", description="what to do with a CT that was compressed with loss"
+    )
+    quiet_seconds: Seconds = Field(
+        default=3.0, description="shortest silence after which a series may be complete"
+    )
+    hard_timeout_seconds: Seconds = Field(
+        default=900.0, description="silence after which an incomplete series is refused and a person told"
+    )
+    minimum_slices: int = Field(default=5, ge=2, description="fewer CT slices than this are refused")
+    late_hold_hours: float = Field(
+        default=2.0, gt=0, description="a set that replaces one older than this is held for a person"
+    )
+    sets_per_study_and_day: int = Field(
+        default=3, ge=1, description="more than this many sets of one study in a day are held"
+    )
+    poll_seconds: float = Field(
+        default=0.25, gt=0.01, le=10, description="how often the engine looks for work"
+    )
+    retention: Retention = Field(default_factory=Retention, description="how long things are kept")
+    disk: Disk = Field(default_factory=Disk, description="limits of the storage folder")
+    notify: Notify = Field(default_factory=Notify, description="who is told")
+    equipment: Equipment = Field(default_factory=Equipment, description="what structure sets say made them")
+
+
+class Sender(Section):
+    """One AE title that may call."""
+
+    addresses: list[Network] = Field(
+        default_factory=list, description="IP addresses or networks (10.1.0.0/16) it calls from; empty: any"
+    )
+    port: PeerPort | None = Field(
+        default=None, description="its own Storage SCP, for `send_to: [sender]` and for C-FIND"
+    )
+    host: Host | None = Field(
+        default=None, description="its host name or address, if not the address it calls from"
+    )
+    quiet_seconds: Seconds | None = Field(
+        default=None, description="floor of the silence after which its series may be complete"
+    )
+    find_count: bool = Field(default=False, description="ask it by C-FIND how many images the series has")
+    profile: Profile = Field(default="generic", description="TPS profile used for `send_to: [sender]`")
+
+
+class Backoff(Section):
+    """When a failed delivery is tried again."""
+
+    first_seconds: Seconds = Field(default=5.0, description="wait before the second attempt")
+    factor: float = Field(default=2.0, ge=1, description="each wait is this many times the last")
+    longest_seconds: Seconds = Field(default=900.0, description="longest wait")
+    give_up_hours: float = Field(
+        default=48.0, gt=0, description="hours after which a delivery becomes a dead letter"
+    )
+
+
+class Destination(Section):
+    """A Storage SCP that gets structure sets."""
+
+    ae_title: AeTitle = Field(description="its AE title")
+    host: Host = Field(description="host name or address")
+    port: PeerPort = Field(description="TCP port")
+    calling_ae_title: AeTitle | None = Field(
+        default=None, description="AE title we call with, if not the node's"
+    )
+    profile: Profile = Field(default="generic", description="whose rules the structure set follows")
+    holes: Literal["keyhole", "xor"] | None = Field(
+        default=None, description="how holes are written, if not as the profile says"
+    )
+    transfer_syntax: Literal["implicit", "explicit"] | None = Field(
+        default=None, description="encoding, if not as the profile says"
+    )
+    timeout_seconds: Seconds = Field(default=30.0, description="deadline of connecting and of every answer")
+    retry: Backoff = Field(default_factory=Backoff, description="when a failed delivery is tried again")
+
+
+class Structure(Section):
+    """How one structure is written."""
+
+    color: Color | None = Field(default=None, description='display colour, "#rrggbb" in quotes')
+    name: Text16 | None = Field(default=None, description="ROI name, if not the TG-263 one")
+    holes: bool | None = Field(
+        default=None, description="keep holes; if absent the structure's own rule holds"
+    )
+
+
+class Protocol(Section):
+    """A model and what of it is sent."""
+
+    model: ModelReference = Field(description="bundle and version, e.g. pelvis-ct@1.0")
+    label: Text16 = Field(default="AI contours", description="StructureSetLabel")
+    series_description: Text64 | None = Field(
+        default=None, description="SeriesDescription; if absent, the label and the model"
+    )
+    allow_unvalidated: bool = Field(
+        default=False,
+        description="run a model whose card says synthetic data only; the set then says NOT FOR CLINICAL USE",
+    )
+    structures: dict[str, Structure | None] = Field(
+        default_factory=dict,
+        min_length=1,
+        description="TG-263 names in ROI order, what is not listed is not sent; "
+        "without this key every structure of the model",
+    )
+
+
+class Presence(Section):
+    """Matches by presence alone."""
+
+    absent: bool = Field(description="true: missing or empty; false: there, whatever it says")
+
+
+Single = str | int | float | Presence
+Criterion = Single | list[Single]
+
+
+class Route(Section):
+    """Which CT gets which contours. Every route that matches applies."""
+
+    name: Text64 = Field(description="for people; no two routes share one")
+    when: dict[str, Criterion] = Field(
+        default_factory=dict,
+        description="called_ae, calling_ae or DICOM keywords, all must match; none: every series matches",
+    )
+    unless: dict[str, Criterion] = Field(
+        default_factory=dict, description="the route does not apply if any of these matches"
+    )
+    contour: str | list[str] = Field(description="protocol or protocols")
+    send_to: list[str] = Field(default_factory=list, description="destinations, or `sender`")
+    mode: RouteMode = Field(description="send, hold for release, shadow (contour, send nothing) or off")
+    priority: int = Field(default=100, ge=1, le=1000, description="1 runs first")
+    when_sent_again: SendAgain = Field(
+        default="send_same", description="the same series arrives again: ignore, send_same or contour_again"
+    )
+
+
+class Site(Section):
+    """The whole file."""
+
+    node: Node = Field(default_factory=Node, description="the node itself")
+    senders: dict[AeTitle, Sender | None] = Field(
+        default_factory=dict, description="who may call, by calling AE title"
+    )
+    destinations: dict[Name, Destination] = Field(
+        default_factory=dict, description="where structure sets go, by a name of your choice"
+    )
+    protocols: dict[Name, Protocol] = Field(
+        default_factory=dict, description="models and what of them is sent, by a name of your choice"
+    )
+    routes: list[Route] = Field(default_factory=list, description="which CT gets which contours")

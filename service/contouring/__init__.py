@@ -1,0 +1,1 @@
+"""Voxels become contours: CT series, segmentation, RT Structure Set."""

@@ -1,0 +1,197 @@
+"""One CT, contoured by one protocol: from files to the encoded structure sets of any profile.
+
+The worker and the command line both come here; neither knows more than this of how it is done.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
+
+from models.card import BundleError
+from models.catalog import find_bundle
+from models.volume import Segmentation
+from service.config.reader import LoadedSite
+from service.config.site import Protocol
+from service.contouring.contours import contours_of
+from service.contouring.ct_series import CtSeries, Limits
+from service.contouring.profiles import Profile
+from service.contouring.read_back import check
+from service.contouring.rt_structure_set import Authorship, RtStructureSet
+from service.contouring.structure_names import Roi, kept_holes, rois_of
+from service.dicom.uids import derived_uid
+from service.errors import ModelRefused
+
+if TYPE_CHECKING:
+    from models.card import Card
+    from service.contouring.segment import ModelClient
+    from service.contouring.set_texts import Replaced
+
+
+@dataclass(frozen=True, slots=True)
+class SetOrigin:
+    """What a structure set's UIDs are made from, and what it says of its own making.
+
+    Attributes:
+        key: job id, or any other text that stands for this contouring alone.
+        made_at: with the site's time zone.
+        notes: sentences about the CT beside those of the series itself.
+        replaces: the set that this one takes the place of.
+    """
+
+    key: str
+    made_at: datetime
+    notes: tuple[str, ...] = ()
+    replaces: Replaced | None = None
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class ContouredCt:
+    """A CT and what a model says of it.
+
+    Attributes:
+        series: the CT.
+        segmentation: only the structures that the protocol asks for, with the model's findings.
+        protocol: how they are written.
+        rois: the protocol's structures, in order.
+    """
+
+    series: CtSeries
+    segmentation: Segmentation
+    protocol: Protocol
+    rois: tuple[Roi, ...]
+
+    @property
+    def volumes_cm3(self) -> dict[str, float]:
+        """By structure, rounded to 0.01 cm3."""
+        found = self.segmentation.structures
+        return {name: round(found[name].volume_cm3(self.series.grid), 2) for name in found}
+
+    def structure_set(self, loaded: LoadedSite, profile: Profile, origin: SetOrigin) -> bytes:
+        """The encoded structure set for one profile, read back and compared before it is returned.
+
+        The same origin and profile give the same UIDs: what has left under them must not change.
+
+        Raises:
+            StructureSetInvalid: it cannot be made, or differs from the segmentation when read back.
+        """
+        node = loaded.site.node
+        contours = contours_of(
+            self.segmentation,
+            self.series.grid,
+            keep_holes=kept_holes(self.rois),
+            tolerance_mm=profile.tolerance_mm,
+        )
+        authorship = Authorship(
+            sop_instance_uid=derived_uid(node.uid_root, origin.key, profile_key(profile), "instance"),
+            series_instance_uid=derived_uid(node.uid_root, origin.key, profile_key(profile), "series"),
+            made_at=origin.made_at,
+            label=self.protocol.label,
+            equipment=node.equipment,
+            software_version=version("delineate"),
+            series_description=self.protocol.series_description,
+            replaces=origin.replaces,
+            notes=tuple(dict.fromkeys((*self.series.notes, *origin.notes))),
+        )
+        made = RtStructureSet(self.series, contours, self.segmentation, self.rois, authorship, profile)
+        encoded = made.encode()
+        check(encoded, self.segmentation, self.series, self.rois)
+        return encoded
+
+
+def profile_key(profile: Profile) -> str:
+    """Tells apart the structure sets that one contouring makes for different receivers."""
+    return f"{profile.name}-{profile.holes}-{profile.transfer_syntax}"
+
+
+def limits_of(loaded: LoadedSite) -> Limits:
+    """What the site lets a CT look like."""
+    node = loaded.site.node
+    return Limits(minimum_slices=node.minimum_slices, enhanced_ct=node.enhanced_ct, lossy=node.lossy)
+
+
+def site_time(loaded: LoadedSite, at: float | None = None) -> datetime:
+    """A moment (seconds since the epoch; now if absent) in the site's time zone."""
+    return datetime.fromtimestamp(time.time() if at is None else at, ZoneInfo(loaded.site.node.timezone))
+
+
+def card_of(protocol: Protocol, folders: Sequence[Path]) -> Card:
+    """The card of the protocol's model, which the protocol must be allowed to run.
+
+    Raises:
+        ModelRefused: no such bundle, or one that has seen synthetic data only and is not allowed.
+    """
+    try:
+        card = find_bundle(protocol.model, folders)
+    except BundleError as error:
+        raise ModelRefused(error.code, str(error)) from error
+    if not card.validated and not protocol.allow_unvalidated:
+        code = "model.unvalidated"
+        sentence = (
+            f"The card of {protocol.model} says that it was not validated on real CT. "
+            "Set allow_unvalidated: true in the protocol to run it; its structure sets then say so."
+        )
+        raise ModelRefused(code, sentence)
+    return card
+
+
+def contour_ct(
+    files: Sequence[Path],
+    loaded: LoadedSite,
+    protocol: Protocol,
+    models: ModelClient,
+    progress: Callable[[float], None] | None = None,
+) -> ContouredCt:
+    """Read a series, run the protocol's model on it and keep the structures that the protocol asks for.
+
+    Args:
+        files: the instances of one series.
+        loaded: the site.
+        protocol: model and structures.
+        models: the model process.
+        progress: told the part that is done, 0 to 1.
+
+    Raises:
+        SeriesRefused: the CT must not be contoured.
+        ModelRefused: the model does not fit this CT or its own card, or found nothing.
+        SegmentationFailed: the model process failed.
+    """
+    started = time.perf_counter()
+    card = card_of(protocol, loaded.bundle_folders)
+    series = CtSeries.read(files, limits=limits_of(loaded))
+    read = time.perf_counter()
+    segmentation = models.segment(
+        series.fill,
+        series.grid,
+        series.hu_dtype,
+        card,
+        tuple(protocol.structures),
+        deadline_seconds=loaded.site.node.model_timeout_seconds,
+        progress=progress,
+    )
+    seconds = {
+        "read_headers": read - started,
+        "decode_and_segment": time.perf_counter() - read,
+        **segmentation.seconds,
+    }
+    asked = {name: field for name, field in segmentation.structures.items() if name in protocol.structures}
+    findings = tuple(
+        finding
+        for finding in segmentation.findings
+        if finding.structure is None or finding.structure in protocol.structures
+    )
+    if not asked:
+        code, sentence = "model.nothing-found", f"{protocol.model} found none of the structures asked for."
+        raise ModelRefused(code, " ".join([sentence, *(finding.sentence for finding in findings)]))
+    return ContouredCt(
+        series,
+        replace(segmentation, structures=asked, findings=findings, seconds=seconds),
+        protocol,
+        rois_of(protocol),
+    )

@@ -1,0 +1,1 @@
+"""A structure set goes out: Storage SCU, retries, outcomes."""

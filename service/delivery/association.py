@@ -1,0 +1,210 @@
+"""One association as requestor, with a deadline on everything a peer can hold up.
+
+pynetdicom waits without end for a peer that stops reading, counts a long transfer as time without an answer,
+and buffers a PDU of any length. Here progress is watched on the socket itself: we go on as long as the TCP of
+the peer takes bytes or sends some; ``timeout_seconds`` without either, and the connection is shut.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import socket
+import struct
+import termios
+import threading
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, cast
+
+from pynetdicom import AE, _config, evt
+from pynetdicom.pdu_primitives import MaximumLengthNotification
+from pynetdicom.transport import AddressInformation, AssociationSocket
+
+from service.delivery import outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from ssl import SSLContext
+
+    from pynetdicom.association import Association
+    from pynetdicom.events import Event
+    from pynetdicom.pdu_primitives import A_ASSOCIATE
+    from pynetdicom.presentation import PresentationContext
+
+_config.STORE_SEND_CHUNKED_DATASET = True  # C-STORE from a path reads PDU by PDU and decodes nothing
+
+_LARGEST_PDU_WE_READ: Final = 1 << 20
+_LARGEST_PDU_WE_WRITE: Final = 128 * 1024
+_SMALLEST_PDU_WE_WRITE: Final = 1024
+_SLOWEST_BYTES_PER_SECOND: Final = 8192
+_RELEASE_SECONDS: Final = 5.0
+_LOOK_EVERY_SECONDS: Final = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """Where to send: the called AE, its address, the title we call with and the deadline of every answer."""
+
+    ae_title: str
+    host: str
+    port: int
+    calling_ae_title: str
+    timeout_seconds: float = 30.0
+
+
+class _BoundedSocket(AssociationSocket):
+    """Refuses to buffer what no answer to us can need."""
+
+    def recv(self, nr_bytes: int) -> bytearray:
+        if nr_bytes > _LARGEST_PDU_WE_READ:
+            message = "PDU too long"
+            raise OSError(message)
+        return super().recv(nr_bytes)
+
+    def _shutdown_socket(self) -> None:
+        """Close it in any case: pynetdicom leaves a descriptor open if the peer is gone already."""
+        opened = cast("socket.socket", self.socket)
+        with contextlib.suppress(OSError):
+            opened.shutdown(socket.SHUT_RDWR)
+        opened.close()
+
+
+class _Requestor(AE):
+    def _create_socket(
+        self, assoc: Association, address: AddressInformation, tls_args: tuple[SSLContext, str] | None
+    ) -> AssociationSocket:
+        bounded = _BoundedSocket(assoc, address=address)
+        if tls_args:
+            bounded.tls_args = tls_args
+        return bounded
+
+
+class Watch:
+    """Shuts a connection on which nothing moves for ``timeout_seconds``, or that takes absurdly long in all.
+
+    ``connected_at`` and ``accepted`` say how far the association came, ``expired`` that it was shut here.
+    """
+
+    def __init__(self, timeout_seconds: float) -> None:
+        self.connected_at: float | None = None
+        self.accepted = False
+        self.expired = False
+        self._timeout = timeout_seconds
+        self._bytes = 0
+        self._moved_at = self._end_at = 0.0
+        self._socket: socket.socket | None = None
+        self._over = threading.Event()
+
+    def handlers(self) -> list[tuple[evt.EventType, object]]:
+        """What pynetdicom shall call."""
+        return [
+            (evt.EVT_CONN_OPEN, self._on_connected),
+            (evt.EVT_ACCEPTED, self._on_accepted),
+            (evt.EVT_DATA_SENT, self._on_data),
+            (evt.EVT_DATA_RECV, self._on_data),
+        ]
+
+    def expect(self, size: int) -> None:
+        """Another ``size`` bytes are about to be sent."""
+        self._moved_at = time.monotonic()
+        self._end_at = self._moved_at + 2 * self._timeout + size / _SLOWEST_BYTES_PER_SECOND
+
+    def close(self) -> None:
+        """Stop watching and close what is still open."""
+        self._over.set()
+        if self._socket is not None:
+            self._socket.close()
+
+    def _on_connected(self, event: Event) -> None:
+        wrapper = cast("AssociationSocket", event.assoc.dul.socket)
+        self._socket = cast("socket.socket", wrapper.socket)
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        self.expect(0)
+        self.connected_at = time.monotonic()
+        threading.Thread(target=self._look, args=(event.assoc,), name="delivery-watch", daemon=True).start()
+
+    def _on_accepted(self, event: Event) -> None:
+        self.accepted = True
+        _bound_pdu_length(event.assoc)
+
+    def _on_data(self, event: Event) -> None:
+        self._bytes += len(event.data)
+
+    def _look(self, association: Association) -> None:
+        seen = -1
+        while not self._over.wait(_LOOK_EVERY_SECONDS):
+            if not association.dul.is_alive():  # nobody is left to wake who waits for an answer
+                association.dimse.msg_queue.put((None, None))
+                return
+            now = time.monotonic()
+            moved = self._bytes - self._waiting_in_kernel()
+            if moved != seen:
+                seen, self._moved_at = moved, max(now, self._moved_at)
+            if now - self._moved_at > self._timeout or now > self._end_at:
+                self.expired = True
+                self._shut()
+                return
+
+    def _waiting_in_kernel(self) -> int:
+        """Bytes given to the kernel that the peer's TCP has not acknowledged."""
+        try:
+            found = fcntl.ioctl(cast("socket.socket", self._socket), termios.TIOCOUTQ, b"\0\0\0\0")
+        except (OSError, ValueError):
+            return 0
+        return int(struct.unpack("i", found)[0])
+
+    def _shut(self) -> None:
+        with contextlib.suppress(OSError):
+            cast("socket.socket", self._socket).shutdown(socket.SHUT_RDWR)
+
+
+def _bound_pdu_length(association: Association) -> None:
+    """Zero ("no limit") would make one PDU of the file, copied again for every part the kernel takes."""
+    for item in association.acceptor.user_information:
+        if isinstance(item, MaximumLengthNotification):
+            announced = item.maximum_length_received or _LARGEST_PDU_WE_WRITE
+            item.maximum_length_received = min(max(announced, _SMALLEST_PDU_WE_WRITE), _LARGEST_PDU_WE_WRITE)
+            return
+    item = MaximumLengthNotification()
+    item.maximum_length_received = 16 * 1024
+    association.acceptor.user_information.append(item)
+
+
+def associate(
+    peer: Peer, contexts: Sequence[PresentationContext], watch: Watch
+) -> Association | outcome.Outcome:
+    """Connect and negotiate; the outcome of a delivery if it fails."""
+    requestor = _Requestor(ae_title=peer.calling_ae_title)
+    requestor.connection_timeout = peer.timeout_seconds
+    requestor.acse_timeout = peer.timeout_seconds
+    requestor.dimse_timeout = None  # the watch decides: a long transfer is not a missing answer
+    requestor.network_timeout = None  # counts only what we receive
+    try:
+        association = requestor.associate(
+            peer.host,
+            peer.port,
+            contexts=list(contexts),
+            ae_title=peer.ae_title,
+            evt_handlers=watch.handlers(),  # type: ignore[arg-type]  # pynetdicom's alias lists tuples of one shape
+        )
+    except socket.gaierror:
+        return outcome.UNRESOLVED
+    if association.is_established:
+        association.acse_timeout = min(
+            peer.timeout_seconds, _RELEASE_SECONDS
+        )  # from now on only for the release
+        return association
+    watch.close()
+    if watch.connected_at is None:
+        return outcome.REFUSED
+    if association.is_rejected:
+        answer = cast("A_ASSOCIATE", association.acceptor.primitive)
+        return outcome.of_rejection(
+            cast("int", answer.result), cast("int", answer.result_source), cast("int", answer.diagnostic)
+        )
+    if watch.accepted:  # one without contexts is over at once; else the peer broke it off in the same moment
+        return outcome.ABORTED if association.accepted_contexts else outcome.NO_CONTEXT
+    in_time = time.monotonic() - watch.connected_at < 0.9 * peer.timeout_seconds
+    return outcome.ABORTED if in_time else outcome.NO_ANSWER

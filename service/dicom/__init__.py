@@ -1,0 +1,1 @@
+"""DICOM geometry and readers that every stage may use."""

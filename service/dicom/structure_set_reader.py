@@ -1,0 +1,293 @@
+"""Reads RT Structure Sets, ours and those of others: what they say, and their ROIs as masks.
+
+Tolerant: an ROI without contours, a contour without references or of another geometric type is read as such.
+Shares nothing with the writer but the grid, so that a fault of the one shows in the other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom import Dataset, dcmread
+from pydicom.dataelem import DataElement, RawDataElement
+from pydicom.errors import InvalidDicomError
+from pydicom.tag import Tag
+from pydicom.uid import RTStructureSetStorage
+
+from models.volume import FloatArray, Grid
+from service.errors import StructureSetInvalid
+
+SliceKey = tuple[str, int | None]
+"""SOP Instance UID of an image, and the frame number if it has several frames."""
+
+_CONTOUR_DATA: Final = Tag(0x3006, 0x0050)
+_AREAS: Final = frozenset({"CLOSED_PLANAR", "CLOSEDPLANAR_XOR"})
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class PlanarContour:
+    """One item of the Contour Sequence (3006,0040).
+
+    Attributes:
+        points_lps_mm: ``(n, 3)`` Contour Data.
+        geometric_type: CLOSED_PLANAR, CLOSEDPLANAR_XOR, POINT ...
+        images: what its Contour Image Sequence refers to; empty if absent.
+    """
+
+    points_lps_mm: FloatArray
+    geometric_type: str
+    images: tuple[SliceKey, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Roi:
+    """One region of interest: its items of the three sequences of a structure set, joined by ROI Number.
+
+    Attributes:
+        number: ROI Number (3006,0022).
+        name: ROI Name (3006,0026).
+        interpreted_type: RT ROI Interpreted Type (3006,00A4), empty if absent.
+        frame_of_reference_uid: Referenced Frame of Reference UID (3006,0024).
+        color: ROI Display Color (3006,002A).
+        contours: in the order of the file.
+    """
+
+    number: int
+    name: str
+    interpreted_type: str
+    frame_of_reference_uid: str
+    color: tuple[int, ...]
+    contours: tuple[PlanarContour, ...]
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class StructureSet:
+    """A structure set as read.
+
+    Attributes:
+        header: all of it, unparsed where nothing was asked of it.
+        approval_status: Approval Status (300E,0002), empty if absent.
+        frame_of_reference_uids: of the Referenced Frame of Reference Sequence.
+        series_instance_uids: of the images it refers to.
+        images: the images that the set as a whole refers to.
+        rois: by ROI number, in the order of the Structure Set ROI Sequence.
+    """
+
+    header: Dataset
+    approval_status: str
+    frame_of_reference_uids: tuple[str, ...]
+    series_instance_uids: tuple[str, ...]
+    images: tuple[SliceKey, ...]
+    rois: tuple[Roi, ...]
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class RoiSlices:
+    """The contours of an ROI laid upon the slices of a CT.
+
+    Attributes:
+        polygons: by slice index, each ``(n, 2)`` (column, row), whole numbers at pixel centres.
+        farthest_off_plane_mm: largest distance of a point from the plane of its slice.
+        placed_by_position: contours without a usable reference, put on the slice that they lie nearest to.
+        left_out: contours that lie on no slice of this CT.
+    """
+
+    polygons: Mapping[int, tuple[FloatArray, ...]]
+    farthest_off_plane_mm: float = 0.0
+    placed_by_position: int = 0
+    left_out: int = 0
+
+    def masks(self, grid: Grid) -> Iterator[tuple[int, NDArray[np.bool_]]]:
+        """Slice index and ``(rows, columns)`` bool of every slice with a contour, ascending."""
+        for k in sorted(self.polygons):
+            yield k, rasterise(self.polygons[k], grid.rows, grid.columns)
+
+
+def read_structure_set(source: bytes | Path) -> StructureSet:
+    """Read a Part 10 file, or its bytes.
+
+    Raises:
+        StructureSetInvalid: it is not DICOM, not an RT Structure Set, or its contours are not numbers.
+    """
+    try:
+        ds = dcmread(BytesIO(source) if isinstance(source, bytes) else source)
+        if ds.get("SOPClassUID") != RTStructureSetStorage:
+            raise StructureSetInvalid(
+                "structure-set.other-class", "This DICOM file is no RT Structure Set. Give one."
+            )
+        return _structure_set(ds)
+    except (InvalidDicomError, EOFError, ValueError, KeyError, AttributeError, TypeError) as error:
+        raise StructureSetInvalid(
+            "structure-set.unreadable",
+            "The file cannot be read as an RT Structure Set. Export it again from where it was made.",
+        ) from error
+
+
+def read_masks(source: bytes | Path, grid: Grid, slices: Sequence[SliceKey]) -> dict[str, NDArray[np.bool_]]:
+    """Masks ``(slices, rows, columns)`` by ROI name; ROIs that enclose nothing on this CT are absent.
+
+    Args:
+        source: the structure set.
+        grid: the CT's own slices.
+        slices: SOP instance UID and frame number of each slice of the grid.
+    """
+    masks = {}
+    for roi in read_structure_set(source).rois:
+        mask = roi_mask(roi, grid, slices)
+        if mask.any():
+            masks[roi.name] = mask
+    return masks
+
+
+def roi_mask(roi: Roi, grid: Grid, slices: Sequence[SliceKey]) -> NDArray[np.bool_]:
+    """One ROI as a mask ``(slices, rows, columns)``: every voxel whose centre its contours enclose."""
+    mask = np.zeros(grid.shape_zyx, dtype=np.bool_)
+    for k, inside in roi_slices(roi, grid, slices).masks(grid):
+        mask[k] = inside
+    return mask
+
+
+def roi_slices(roi: Roi, grid: Grid, slices: Sequence[SliceKey]) -> RoiSlices:
+    """Lay each closed contour upon the slice that it refers to, or else upon the slice that it lies in.
+
+    A contour that refers to none of these slices goes to the nearest one if all its points are within that
+    slice's own width; otherwise it is left out and counted.
+    """
+    index = {key: k for k, key in enumerate(slices)}
+    polygons: dict[int, list[FloatArray]] = {}
+    farthest, by_position, left_out = 0.0, 0, 0
+    for contour in roi.contours:
+        if contour.geometric_type not in _AREAS or len(contour.points_lps_mm) < 3:
+            continue
+        k = next((index[key] for key in contour.images if key in index), None)
+        if k is None:
+            k = _slice_at(contour.points_lps_mm, grid)
+            if k is None:
+                left_out += 1
+                continue
+            by_position += 1
+        pixels, off_plane = _in_slice(contour.points_lps_mm, grid, k)
+        farthest = max(farthest, off_plane)
+        polygons.setdefault(k, []).append(pixels)
+    return RoiSlices({k: tuple(many) for k, many in polygons.items()}, farthest, by_position, left_out)
+
+
+def rasterise(polygons: Sequence[FloatArray], rows: int, columns: int) -> NDArray[np.bool_]:
+    """Which pixel centres lie inside an odd number of polygons, ``(rows, columns)``; exact, no sampling.
+
+    Even-odd over all polygons of the slice reads keyholes, CLOSEDPLANAR_XOR and nested CLOSED_PLANAR contours
+    alike. A centre exactly on an edge counts as inside on the lower side of rows and columns, outside on the
+    upper one, so that polygons which share an edge never both hold a centre.
+    """
+    start = np.concatenate(polygons)
+    end = np.concatenate([np.roll(polygon, -1, axis=0) for polygon in polygons])
+    low, high = np.minimum(start[:, 1], end[:, 1]), np.maximum(start[:, 1], end[:, 1])
+    first = np.clip(np.ceil(low), 0, rows).astype(np.intp)
+    count = np.maximum(np.clip(np.ceil(high), 0, rows).astype(np.intp) - first, 0)
+    edge = np.repeat(np.arange(len(start)), count)
+    row = np.arange(len(edge)) - np.repeat(np.cumsum(count) - count, count) + first[edge]
+    a, b = start[edge], end[edge]
+    at = a[:, 0] + (row - a[:, 1]) / (b[:, 1] - a[:, 1]) * (b[:, 0] - a[:, 0])
+    column = np.clip(np.ceil(at), 0, columns).astype(np.intp)
+    mask = np.zeros((rows, columns), dtype=np.bool_)
+    if not len(row):
+        return mask
+    # Only within the box of the crossings: left of it none lies behind, right of it an even number.
+    top, left = int(row.min()), int(column.min())
+    height, width = int(row.max()) - top + 1, int(column.max()) - left + 1
+    crossings = np.bincount((row - top) * width + column - left, minlength=height * width)
+    odd = np.cumsum(crossings.reshape(height, width), axis=1) % 2 == 1
+    visible = min(width, columns - left)
+    mask[top : top + height, left : left + visible] = odd[:, :visible]
+    return mask
+
+
+def _structure_set(ds: Dataset) -> StructureSet:
+    frames = ds.get("ReferencedFrameOfReferenceSequence", [])
+    series = [
+        item
+        for frame in frames
+        for study in frame.get("RTReferencedStudySequence", [])
+        for item in study.get("RTReferencedSeriesSequence", [])
+    ]
+    return StructureSet(
+        header=ds,
+        approval_status=str(ds.get("ApprovalStatus", "")),
+        frame_of_reference_uids=tuple(str(frame.get("FrameOfReferenceUID", "")) for frame in frames),
+        series_instance_uids=tuple(str(item.get("SeriesInstanceUID", "")) for item in series),
+        images=tuple(key for item in series for key in _images(item)),
+        rois=tuple(_rois(ds)),
+    )
+
+
+def _rois(ds: Dataset) -> Iterator[Roi]:
+    drawn = {int(item.ReferencedROINumber): item for item in ds.get("ROIContourSequence", [])}
+    observed = {int(item.ReferencedROINumber): item for item in ds.get("RTROIObservationsSequence", [])}
+    for item in ds.get("StructureSetROISequence", []):
+        number = int(item.ROINumber)
+        contours, observation = drawn.get(number, Dataset()), observed.get(number, Dataset())
+        color = contours.get("ROIDisplayColor") or ()
+        yield Roi(
+            number=number,
+            name=str(item.get("ROIName", "")),
+            interpreted_type=str(observation.get("RTROIInterpretedType") or ""),
+            frame_of_reference_uid=str(item.get("ReferencedFrameOfReferenceUID", "")),
+            color=tuple(int(value) for value in color),
+            contours=tuple(_contour(one) for one in contours.get("ContourSequence", [])),
+        )
+
+
+def _contour(item: Dataset) -> PlanarContour:
+    return PlanarContour(_points(item), str(item.get("ContourGeometricType", "")), tuple(_images(item)))
+
+
+def _images(item: Dataset) -> Iterator[SliceKey]:
+    for image in item.get("ContourImageSequence", []):
+        frame = image.get("ReferencedFrameNumber")
+        yield (
+            str(image.get("ReferencedSOPInstanceUID", "")),
+            None if frame is None else int(np.atleast_1d(frame)[0]),
+        )
+
+
+def _points(item: Dataset) -> FloatArray:
+    """``(n, 3)`` Contour Data, from the bytes where they are still there: far faster than by DS values."""
+    element: DataElement | RawDataElement | None = item.get_item(_CONTOUR_DATA)
+    if element is None or not element.value:
+        return np.empty((0, 3))
+    if isinstance(element, RawDataElement) and isinstance(element.value, bytes):
+        values = list(map(float, element.value.rstrip(b" \0").split(b"\\")))
+    else:
+        values = [float(value) for value in item[_CONTOUR_DATA].value]
+    points = np.array(values).reshape(-1, 3)
+    if not np.isfinite(points).all():
+        message = "a coordinate is not a finite number"
+        raise ValueError(message)
+    return points
+
+
+def _in_slice(points_lps_mm: FloatArray, grid: Grid, k: int) -> tuple[FloatArray, float]:
+    """The points in pixels of slice ``k``, and how far the farthest lies from its plane, mm."""
+    offset = points_lps_mm - grid.slice_origins_lps_mm[k]
+    pixels = np.stack(
+        [
+            offset @ grid.column_step_lps_mm / grid.column_spacing_mm**2,
+            offset @ grid.row_step_lps_mm / grid.row_spacing_mm**2,
+        ],
+        axis=1,
+    )
+    return pixels, float(np.abs(offset @ grid.normal).max())
+
+
+def _slice_at(points_lps_mm: FloatArray, grid: Grid) -> int | None:
+    """The slice whose plane is nearest to the contour, if no point is farther from it than half its width."""
+    heights = (points_lps_mm - grid.slice_origins_lps_mm[0]) @ grid.normal
+    k = int(np.argmin(np.abs(grid.slice_offsets_mm - heights.mean())))
+    distance = float(np.abs(heights - grid.slice_offsets_mm[k]).max())
+    return k if distance <= grid.slice_widths_mm[k] / 2 + 1e-6 else None

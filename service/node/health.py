@@ -1,0 +1,44 @@
+"""Whether the processes of this host do their work: for Docker's health check, systemd, and people."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from service.delivery.storage_scu import Peer, echo
+from service.node.heartbeat import ages_seconds
+
+if TYPE_CHECKING:
+    from service.config.reader import LoadedSite
+
+_SILENT_SECONDS: Final = 15.0
+_ECHO_SECONDS: Final = 5.0
+_ANY: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 where to call a server that listens on all
+_TURNED_AWAY: Final = "delivery.association-rejected"  # it listens and decides, and does not know our title
+
+
+def problems(loaded: LoadedSite) -> list[str]:
+    """A sentence for each thing that is wrong on this host; empty if all is well."""
+    ages = ages_seconds(loaded.storage)
+    if not ages:
+        return ["No process of the node runs on this machine."]
+    found = [
+        f"The {role} process has given no sign of life for {age:.0f} s."
+        for role, age in sorted(ages.items())
+        if age > _SILENT_SECONDS
+    ]
+    if "arrival" in ages:
+        found += _arrival_problems(loaded)
+    return found
+
+
+def _arrival_problems(loaded: LoadedSite) -> list[str]:
+    node = loaded.site.node
+    try:
+        port = int((loaded.storage / "arrival.port").read_text())
+    except (FileNotFoundError, ValueError):
+        return ["The Storage SCP does not listen."]
+    peer = Peer(node.ae_title, _ANY.get(node.bind, node.bind), port, node.ae_title, _ECHO_SECONDS)
+    answer = echo(peer)
+    if answer.stored or answer.code == _TURNED_AWAY:
+        return []
+    return ["The Storage SCP does not answer C-ECHO."]

@@ -1,0 +1,24 @@
+"""What the supervisor knows of the configuration, handed over by the child that read it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """Storage folder, our AE title, and the file that keeps the configuration the node starts with."""
+
+    storage: str
+    ae_title: str
+    config_at_start: str
+
+    def as_line(self) -> str:
+        """One line of JSON."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def of_line(cls, line: str) -> Prepared:
+        """The same back."""
+        return cls(**json.loads(line))

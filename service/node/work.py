@@ -1,0 +1,134 @@
+"""The worker process: contours and delivers what the engine hands it, and keeps the house clean."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Final
+
+import sqlalchemy as sa
+
+from service.backlog.database import sqlite_file
+from service.backlog.engine import CONTOUR, DELIVER, EngineClient, EngineWorker
+from service.backlog.ledger import Ledger
+from service.backlog.notify import Notifier
+from service.backlog.operations import Operations
+from service.backlog.retention import Retention, keep_purging
+from service.backlog.spool import Spool
+from service.config.reader import WatchedSite
+from service.delivery.sender import Sender
+from service.log import EventLog
+from service.node.heartbeat import Heartbeat
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
+    from pathlib import Path
+
+    from service.backlog.engine import Again
+    from service.contouring.segment import ModelClient
+    from service.contouring.worker import ContourWorker
+
+_DELIVERIES_AT_ONCE: Final = 8  # to different destinations; one at a time to each
+_RECONCILE_SECONDS: Final = 900.0
+
+_log = EventLog("work")
+
+
+class Work:
+    """Everything a worker process holds.
+
+    Args:
+        config: the configuration file; the tables exist already.
+        queues: ``contour``, ``deliver`` or both.
+        role: unique on this machine; the engine's executor id is made of it.
+    """
+
+    def __init__(self, config: Path, queues: Collection[str], role: str = "work") -> None:
+        self._site = WatchedSite(config)
+        self._loaded = self._site.current()
+        self._queues = queues
+        self._role = role
+        loaded = self._loaded
+        self._ledger = Ledger(loaded.database_url, loaded.storage)
+        self._engine = EngineClient(loaded.database_url)
+        self._spool = Spool(loaded.storage)
+        self._notifier = Notifier(loaded)
+        self._operations = Operations(self._ledger, self._engine)
+        self._contouring: ContourWorker | None = None
+
+    def run(self, stop: threading.Event) -> int:
+        """Work until ``stop``; how many handlers had to be left in the middle (they are run again later)."""
+        node = self._loaded.site.node
+        worker = EngineWorker(
+            self._loaded.database_url,
+            self._executor_id(),
+            self._loaded.storage / "locks",
+            node.poll_seconds,
+            on_dead=self._gave_up,
+        )
+        with ExitStack() as open_things:
+            handlers = self._handlers(open_things)
+            open_things.enter_context(Heartbeat(self._loaded.storage, self._role, self._database_answers))
+            self._start_housekeeping(stop)
+            if self._contouring is not None:
+                threading.Thread(target=self._contouring.warm, name="warm", daemon=True).start()
+            left = worker.run(handlers, stop, {CONTOUR: node.gpus, DELIVER: _DELIVERIES_AT_ONCE})
+            self._notifier.close()
+        return left
+
+    def _executor_id(self) -> str:
+        # SQLite means one machine, whatever its container is called today: its rows come back at once.
+        alone = sqlite_file(self._loaded.database_url) is not None
+        return f"{'local' if alone else socket.gethostname()}:{self._role}"
+
+    def _handlers(self, open_things: ExitStack) -> dict[str, Callable[[str], Again | None]]:
+        handlers: dict[str, Callable[[str], Again | None]] = {}
+        if CONTOUR in self._queues:
+            from service.contouring.worker import ContourWorker
+
+            models = tuple(open_things.enter_context(client) for client in self._models())
+            self._contouring = ContourWorker(
+                self._site.current, self._ledger, self._engine, self._spool, models, self._notifier
+            )
+            handlers[CONTOUR] = self._contouring.contour
+        if DELIVER in self._queues:
+            handlers[DELIVER] = Sender(self._ledger, self._site.current, self._notifier).deliver
+        return handlers
+
+    def _models(self) -> list[ModelClient]:
+        """One for each GPU; each starts its own process when it is first used."""
+        from service.contouring.segment import ModelClient
+
+        return [ModelClient(self._loaded, gpu) for gpu in range(self._loaded.site.node.gpus)]
+
+    def _database_answers(self) -> None:
+        with self._ledger.reading() as conn:
+            conn.execute(sa.text("select 1"))
+
+    def _gave_up(self, queue: str, payload: str) -> None:
+        """The engine set a row aside: the ledger says so, and people hear of it."""
+        if queue == CONTOUR and self._contouring is not None:
+            self._contouring.gave_up(payload)
+            return
+        self._operations.set_aside(queue, payload.partition("#")[0])
+        job_id = self._ledger.delivery(int(payload)).job_id if queue == DELIVER else payload.partition("#")[0]
+        sentence = f"This was set aside after it had failed in an unforeseen way; `delineate retry {job_id}`."
+        self._notifier.tell("job.set-aside", sentence, job_id)
+
+    def _start_housekeeping(self, stop: threading.Event) -> None:
+        retention = Retention(self._ledger, self._spool, self._loaded.site.node, self._engine.delete_finished)
+        for body, arguments in ((keep_purging, (retention, stop)), (self._keep_reconciling, (stop,))):
+            threading.Thread(target=body, args=arguments, name="housekeeping", daemon=True).start()
+
+    def _keep_reconciling(self, stop: threading.Event) -> None:
+        """Submit now and then what the ledger has waiting and the engine does not know."""
+        while True:
+            try:
+                found = self._operations.reconcile()
+                if found:
+                    _log.warning("work.reconciled", count=found)
+            except Exception as error:  # noqa: BLE001 the loop body of this thread
+                _log.failure("work.reconciling-failed", error)
+            if stop.wait(_RECONCILE_SECONDS):
+                return

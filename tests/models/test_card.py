@@ -1,0 +1,66 @@
+import pytest
+import yaml
+
+from models.card import BundleError, read_card
+
+
+@pytest.fixture
+def changed(network_bundle):
+    """The small network's card with some keys changed or taken away, read again."""
+
+    def read(*without, **changes):
+        card = network_bundle()
+        content = yaml.safe_load((card.folder / "card.yaml").read_text()) | changes
+        for key in without:
+            del content[key]
+        (card.folder / "card.yaml").write_text(yaml.safe_dump(content))
+        return read_card(card.folder / "card.yaml")
+
+    return read
+
+
+def test_a_card_is_read_into_typed_sections(network_bundle):
+    card = network_bundle()
+    assert card.reference == "tiny@1.0"
+    assert card.input.patch_zyx == (8, 12, 16)
+    assert card.input.channels[0].clip_hu == (-1000.0, 1000.0)
+    assert card.structures["Femur_Head_L"].volume_cm3 == (0.001, 1e6)
+    assert not card.structures["Femur_Head_L"].postprocess.largest_component
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"colour": "red"}, "colour"),
+        ({"validated": "no"}, "card.validated must be of type bool"),
+        ({"version": 1.0}, "card.version must be of type str"),
+        ({"kind": "magic"}, "card.kind must be one of network, program"),
+        ({"outputs": ["background", 3]}, r"card.outputs\[1\] must be of type str"),
+        ({"structures": {"Liver": {"extent": "x", "volume_cm3": [1, 2]}}}, "Liver is no output"),
+        ({"structures": {"Femur_Head_L": {"extent": "x"}}}, "volume_cm3"),
+        ({"structures": {"Femur_Head_L": {"extent": "x", "volume_cm3": [1]}}}, "2 values"),
+        ({"pairs": [["Femur_Head_L", "Nose"]]}, "Nose is neither"),
+        ({"midline": ["Nose"]}, "Nose is neither"),
+        ({"kind": "program"}, "a program needs either entry or file"),
+        ({"kind": "program", "program": {"file": "model.py"}}, "needs its sha256"),
+        ({"limits": "none"}, "card.limits must be a list"),
+    ],
+)
+def test_a_mistake_is_named_with_its_key(changed, changes, said):
+    with pytest.raises(BundleError, match=said) as refusal:
+        changed(**changes)
+    assert refusal.value.code == "model.card-invalid"
+
+
+def test_missing_keys_are_named(changed):
+    with pytest.raises(BundleError, match="licence"):
+        changed("licence")
+    with pytest.raises(BundleError, match="a network needs"):
+        changed("weights")
+
+
+@pytest.mark.parametrize("text", ["- a list", "a: [", "\x00"])
+def test_what_is_not_a_card_is_refused(tmp_path, text):
+    (tmp_path / "card.yaml").write_text(text)
+    with pytest.raises(BundleError):
+        read_card(tmp_path / "card.yaml")

@@ -1,0 +1,49 @@
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from models.card import BundleError
+from models.networks import build
+from models.weights import load_weights, save_weights
+
+
+def tiny(**changes):
+    return build("unet-res-enc", **({"in_channels": 1, "classes": 3, "features": [4, 6]} | changes))
+
+
+def test_what_was_saved_is_loaded(network_bundle):
+    card = network_bundle()
+    network = tiny()
+    assert load_weights(card, network) == card.weights.sha256
+    saved = load_file(card.folder / "weights.safetensors")
+    assert all(torch.equal(value, saved[name]) for name, value in network.state_dict().items())
+
+
+def test_half_precision_weights_become_float32(tmp_path):
+    said = save_weights(tiny().state_dict(), tmp_path / "w.safetensors")
+    assert said.dtype == "float16"
+    assert said.parameters == sum(p.numel() for p in tiny().parameters())
+    assert next(iter(load_file(tmp_path / "w.safetensors").values())).dtype == torch.float16
+
+
+def test_one_changed_byte_is_refused(network_bundle):
+    card = network_bundle()
+    file = card.folder / "weights.safetensors"
+    content = bytearray(file.read_bytes())
+    content[-1] ^= 1
+    file.write_bytes(content)
+    with pytest.raises(BundleError) as refusal:
+        load_weights(card, tiny())
+    assert refusal.value.code == "model.hash-mismatch"
+
+
+def test_weights_of_another_network_are_refused(network_bundle):
+    with pytest.raises(BundleError) as refusal:
+        load_weights(network_bundle(), tiny(classes=4))
+    assert refusal.value.code == "model.weights-do-not-fit"
+
+
+def test_weights_that_are_not_finite_are_refused(network_bundle):
+    card = network_bundle(change_state=lambda network: network.head.bias.fill_(float("nan")))
+    with pytest.raises(BundleError, match="not finite"):
+        load_weights(card, tiny())

@@ -1,0 +1,282 @@
+"""A recognisable patient is sent down every path that fails, then looked for wherever no patient may be.
+
+Identity belongs into the spool, the structure sets and the ledger's columns for it, so that people can find a
+patient's CT, and nowhere else.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pydicom
+import pytest
+import sqlalchemy as sa
+import yaml
+from analytic_bundle import STRUCTURES, write_bundle
+from canary import (
+    BIRTH_DATE,
+    MODEL_THAT_ABORTS,
+    MODEL_THAT_RAISES,
+    STORAGE,
+    TalkativeTps,
+    canaries_in,
+    canary_ct,
+    replace_bytes,
+    uid,
+)
+from letter_box import LetterBox
+from pydicom.uid import JPEG2000Lossless
+from pynetdicom import AE
+from pynetdicom.sop_class import CTImageStorage
+from running_node import NoticeBoard, ReceivingTps, RunningNode, free_port, send_ct, wait_until
+
+from service.backlog.records import JobState
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore::UserWarning"),  # pydicom's, of values that are wrong on purpose
+]
+
+IDENTITY = {
+    "series": {
+        "series_instance_uid", "study_instance_uid", "patient_id", "patient_name", "birth_date", "sex",
+        "accession_number", "study_date", "study_description", "series_description",
+    },
+    "resent": {"series_instance_uid"},
+    "config": {"text"},
+}  # fmt: skip
+"""Columns of the ledger that may say whose it is; the configuration's own text names its folders."""
+
+REACHED = {
+    "series.hole", "series.broken-off", "series.too-few-slices", "identity-differs", "series.pixels-truncated",
+    "series.pixels-undecodable", "series.rescale-invalid", "routing.slices-disagree", "series.no-route",
+    "series.only-localizers", "instance.uid-invalid", "instance.modality-differs", "instance.conflict",
+    "model.failed", "model.crashed", "delivery.not-understood", "delivery.unlike-class", "delivery.coerced",
+    "delivery.no-connection", "delivery.stored", "config.invalid", "notify.failed", "notify.sent",
+    "association.broken-off", "node.child-died",
+}  # fmt: skip
+"""Codes of everything that must have happened before the looking is worth anything."""
+
+
+@dataclass
+class House:
+    """The node and its neighbours."""
+
+    folder: Path
+    node: RunningNode
+    tps: ReceivingTps
+    board: NoticeBoard
+    box: LetterBox
+
+    def send(self, sender: str, files: list[Path]) -> list[int]:
+        return send_ct(files, self.node.port, calling=sender)
+
+    def reached(self) -> set[str]:
+        """Codes in the log and in the ledger."""
+        events = self.node.events()
+        found = {event[key] for event in events for key in ("event", "code") if event.get(key)}
+        with self.node.ledger() as ledger, ledger.reading() as conn:
+            for table in ("event", "attempt", "job", "series"):
+                found |= set(
+                    conn.execute(sa.text(f"select code from {table} where code is not null")).scalars()
+                )
+        return found
+
+
+def config_of(folder: Path, neighbours: dict[str, int], board: NoticeBoard, box: LetterBox) -> dict:
+    """Each sender has a route of its own to the neighbour or model that fails."""
+    for name, program in (("raises", MODEL_THAT_RAISES), ("aborts", MODEL_THAT_ABORTS)):
+        write_bundle(folder / "bundles" / name, program)
+    write_bundle(folder / "bundles" / "analytic")
+    usual = {"contour": "analytic", "send_to": ["tps"], "mode": "send"}
+    routes = {
+        "CTSCANNER": usual, "RAISES": usual | {"contour": "raises"}, "ABORTS": usual | {"contour": "aborts"},
+        **{name.upper(): usual | {"send_to": [name]} for name in neighbours if name != "tps"},
+    }  # fmt: skip
+    return {
+        "node": {
+            "quiet_seconds": 0.3, "hard_timeout_seconds": 3, "poll_seconds": 0.1,
+            "storage": STORAGE, "bundles": [str(folder / "bundles")],
+            "notify": {"webhook": board.url, "email_to": ["physics@example.org"], "smtp_port": box.port},
+        },
+        "senders": dict.fromkeys([*routes, "DESCRIBED", "UNROUTED"]),
+        "destinations": {
+            name: {"ae_title": name.upper(), "host": "127.0.0.1", "port": port} for name, port in neighbours.items()
+        },
+        "protocols": {
+            name: {"model": f"{name}@1.0", "structures": dict.fromkeys(STRUCTURES)}
+            for name in ("analytic", "raises", "aborts")
+        },
+        "routes": [
+            *({"name": title, "when": {"calling_ae": title}, **rest} for title, rest in routes.items()),
+            {"name": "by description", "when": {"calling_ae": "DESCRIBED", "StudyDescription": "*pelvis*"}, **usual},
+        ],
+    }  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    folder = tmp_path_factory.mktemp("house")
+    tps, coercing = ReceivingTps(), ReceivingTps("COERCING", lambda _count: 0xB000)
+    refusing, unlike = TalkativeTps(0xC001), TalkativeTps(0xA900)
+    board, box = NoticeBoard(), LetterBox()
+    neighbours = {
+        "tps": tps.port, "coercing": coercing.port, "refusing": refusing.port, "unlike": unlike.port,
+        "closed": free_port(),
+    }  # fmt: skip
+    node = RunningNode(folder, config_of(folder, neighbours, board, box), storage=folder / STORAGE)
+    made = House(folder, node.start(), tps, board, box)
+    try:
+        everything_that_fails(made)
+        yield made
+    finally:
+        node.stop()
+        for neighbour in (tps, coercing, refusing, unlike, board, box):
+            neighbour.close()
+
+
+def everything_that_fails(house: House) -> None:
+    bad_instances(house)
+    bad_series(house)
+    bad_models_and_neighbours(house)
+    bad_configuration(house)
+    house.node.kill("work")
+    wait_until(lambda: house.reached() >= REACHED, 90)
+    house.send("CTSCANNER", canary_ct(house.folder, 90))
+    house.tps.wait_for_series(uid(90, 2))
+    wait_until(lambda: house.node.jobs_of(uid(90, 2))[0].state is JobState.DONE)
+
+
+def bad_instances(house: House) -> None:
+    """What is refused or set aside while it arrives."""
+    zeros = canary_ct(house.folder, 1)
+    replace_bytes(zeros, uid(1, 2).encode() + b"\0", (uid(1, 2)[:-2] + ".02").encode())
+    assert set(house.send("CTSCANNER", zeros)) == {0xA900}
+
+    def other_modality(_k: int, ds: pydicom.Dataset) -> pydicom.Dataset:
+        ds.Modality = "MR"
+        return ds
+
+    assert set(house.send("CTSCANNER", canary_ct(house.folder, 2, other_modality))) == {0xA900}
+    known = canary_ct(house.folder, 3)
+    house.send("UNROUTED", known)
+    replace_bytes(known[:2], b"CanaryComment", b"CanaryComma!!")
+    assert house.send("UNROUTED", known[:2]) == [0x0111, 0x0111]
+    ae = AE("CTSCANNER")
+    ae.add_requested_context(CTImageStorage, "1.2.840.10008.1.2.1")
+    association = ae.associate("127.0.0.1", house.node.port, ae_title="DELINEATE")
+    for file in canary_ct(house.folder, 4)[:8]:
+        association.send_c_store(pydicom.dcmread(file))
+    association.abort()
+
+
+def bad_series(house: House) -> None:
+    """What is refused when it is complete, or when it is read to be contoured."""
+
+    def changed(seed: int, sender: str = "CTSCANNER", *, k: int | None = 5, **values: object) -> None:
+        def change(slice_index: int, ds: pydicom.Dataset) -> pydicom.Dataset:
+            for keyword, value in values.items() if k in (None, slice_index) else ():
+                setattr(ds, keyword, value)
+            return ds
+
+        assert set(house.send(sender, canary_ct(house.folder, seed, change))) == {0}
+
+    house.send("CTSCANNER", canary_ct(house.folder, 10, lambda k, ds: None if k == 5 else ds))
+    house.send("CTSCANNER", canary_ct(house.folder, 11, slices=3))
+    changed(12, PatientName="CanaryOther^Person")
+    changed(13, PixelData=b"\0" * 100)
+    changed(14, RescaleSlope="0")
+    changed(15, "DESCRIBED", StudyDescription="CanaryStudy of another region")
+    changed(16, k=None, ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"])
+    compressed = canary_ct(house.folder, 17, transfer_syntax=JPEG2000Lossless)
+    replace_bytes(compressed, b"\xff\x4f\xff\x51", b"\xff\x4f\xff\x00")  # SOC, and no SIZ after it
+    assert set(house.send("CTSCANNER", compressed)) == {0}
+    odd = replace_bytes(canary_ct(house.folder, 18), BIRTH_DATE.encode(), b"CanaryDt")
+    house.send("CTSCANNER", odd)
+    house.send("CTSCANNER", replace_bytes(canary_ct(house.folder, 19), b"ISO_IR 192", b"CANARY_CS "))
+
+
+def bad_models_and_neighbours(house: House) -> None:
+    """What goes wrong with a CT that is as it should be."""
+    for seed, sender in enumerate(("RAISES", "ABORTS", "COERCING", "REFUSING", "UNLIKE", "CLOSED"), 30):
+        assert set(house.send(sender, canary_ct(house.folder, seed))) == {0}
+
+
+def bad_configuration(house: House) -> None:
+    """An edit that cannot be taken up, and a web server for notices that is out of order."""
+    good = house.node.config_file.read_text()
+    config = yaml.safe_load(good)
+    config["routes"][0]["when"]["CanaryKeyword"] = "CanaryValue"
+    house.node.config_file.write_text(yaml.safe_dump(config))
+    wait_until(lambda: house.node.events("config.invalid"))
+    house.node.config_file.write_text(good)
+    house.board.out_of_order = True
+    house.send("CTSCANNER", canary_ct(house.folder, 50, slices=4))
+    wait_until(lambda: house.node.events("notify.failed"))
+    house.board.out_of_order = False
+
+
+def test_all_of_it_was_reached_and_the_patient_is_where_people_look(house: House) -> None:
+    assert house.reached() >= REACHED
+    found = json.loads(house.node.command("jobs", "--patient", "CANARYID77", "--json").stdout)
+    assert len(found["jobs"]) >= 10
+    assert found["jobs"][0]["patient"]["patient_name"] == "CanaryName^Phi"
+    assert canaries_in(json.dumps(found))
+    assert str(house.tps.of_series(uid(90, 2))[0].PatientName) == "CanaryName^Phi"
+
+
+def test_no_process_says_it_on_standard_output_or_in_its_log(house: House) -> None:
+    assert len(house.node.events()) > 100
+    assert canaries_in(house.node.log()) == []
+
+
+def test_every_line_that_a_process_writes_is_an_event_of_ours(house: House) -> None:
+    strange = [line for line in house.node.log().splitlines() if not line.startswith('{"')]
+    assert strange == []
+
+
+def test_no_file_or_folder_is_named_so(house: House) -> None:
+    names = [str(file.relative_to(house.node.storage)) for file in house.node.storage.rglob("*")]
+    assert len(names) > 100
+    assert canaries_in("\n".join(names)) == []
+
+
+def test_only_dicom_files_and_the_database_hold_it(house: House) -> None:
+    """And the copy of the configuration, which names the node's own folders."""
+    for file in house.node.storage.rglob("*"):
+        if file.is_file() and file.suffix not in (".dcm", ".part", ".yaml") and ".sqlite" not in file.name:
+            assert canaries_in(file.read_bytes().decode("latin-1")) == [], file.name
+
+
+def test_no_notice_and_no_letter_says_it(house: House) -> None:
+    told = {notice["code"] for notice in house.board.notices}
+    assert told >= {"series.hole", "identity-differs", "delivery.not-understood", "instance.conflict"}
+    assert canaries_in(json.dumps(house.board.notices, indent=0)) == []
+    assert len(house.box.letters) >= 8
+    assert canaries_in("\n".join(house.box.letters)) == []
+
+
+def test_no_table_says_it_but_the_ledger_s_columns_for_it(house: House) -> None:
+    engine = sa.create_engine(f"sqlite:///{house.node.storage / 'delineate.sqlite'}")
+    looked_at = {}
+    with engine.connect() as conn:
+        for table in sa.inspect(conn).get_table_names():
+            rows = conn.execute(sa.text(f'select * from "{table}"')).mappings().all()
+            looked_at[table] = len(rows)
+            for row in rows:
+                for column, value in row.items():
+                    if column not in IDENTITY.get(table, ()):
+                        assert canaries_in(str(value)) == [], (table, column)
+    engine.dispose()
+    assert all(
+        looked_at[name] for name in ("event", "attempt", "job", "workflow_status", "operation_outputs")
+    )
+
+
+def test_status_and_health_say_it_to_nobody(house: House) -> None:
+    for command in (["status"], ["status", "--json"], ["health"]):
+        done = house.node.command(*command, check=False)
+        assert canaries_in(done.stdout + done.stderr) == []

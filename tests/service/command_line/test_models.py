@@ -1,0 +1,65 @@
+"""``delineate models``."""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+from typer.testing import CliRunner
+
+from models.catalog import SHIPPED
+from service.command_line.models import app
+from service.errors import ModelRefused
+
+
+def run(*arguments: str):
+    return CliRunner().invoke(app, ["models", *arguments])
+
+
+@pytest.fixture
+def copied(tmp_path):
+    """A site's own bundle: the shipped outline under another name."""
+    folder = tmp_path / "outline"
+    shutil.copytree(SHIPPED / "external", folder)
+    card = folder / "card.yaml"
+    card.write_text(card.read_text().replace("name: external", "name: outline"))
+    return tmp_path
+
+
+def test_the_list_names_every_bundle_and_whether_it_was_validated(copied):
+    found = run("list", "--bundles", str(copied))
+    assert found.exit_code == 0
+    for text in ("external@1.0", "pelvis-ct@1.0", "outline@1.0", "synthetic"):
+        assert text in found.output
+
+
+def test_show_prints_the_card():
+    found = run("show", "pelvis-ct@1.0")
+    assert "GPL-3.0" in found.output
+    assert "never to be used unreviewed" in found.output
+
+
+def test_an_unknown_bundle_is_refused_with_the_known_ones():
+    found = run("show", "pelvis-ct@7.0")
+    assert isinstance(found.exception, ModelRefused)
+    assert "pelvis-ct@1.0" in found.exception.sentence
+
+
+def test_verify_says_intact_and_names_what_is_not(tmp_path):
+    assert run("verify").exit_code == 0
+    folder = tmp_path / "pelvis"
+    shutil.copytree(SHIPPED / "pelvis-ct", folder)
+    card = folder / "card.yaml"
+    card.write_text(card.read_text().replace("name: pelvis-ct", "name: changed"))
+    (folder / "weights.safetensors").write_bytes(b"something else")
+    found = run("verify", "changed@1.0", "--bundles", str(tmp_path))
+    assert found.exit_code == 1
+    assert "model.hash-mismatch" in found.output
+
+
+def test_a_broken_card_is_shown_beside_the_good_ones(tmp_path):
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "card.yaml").write_text("nonsense: 1")
+    found = run("list", "--bundles", str(tmp_path))
+    assert "broken  model.card-invalid" in found.output
+    assert "external@1.0" in found.output

@@ -1,0 +1,413 @@
+"""One job from its CT's files to structure sets that wait for delivery, and everything that may come between."""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pydicom
+import pytest
+import yaml
+from analytic_bundle import STRUCTURES, small_ct, write_bundle
+
+from models.predictor import load as load_model
+from models.volume import CtVolume
+from service.backlog import engine
+from service.backlog.ledger import Ledger
+from service.backlog.records import (
+    DeliveryState,
+    Job,
+    JobState,
+    Mode,
+    PatientIdentity,
+    ReceivedSeries,
+    SeriesState,
+)
+from service.backlog.spool import Spool
+from service.config.reader import LoadedSite, parse
+from service.contouring.worker import TRIES, ContourWorker, sop_instance_uid
+from service.dicom.ct_writer import SyntheticPatient, uid_of
+from service.errors import SegmentationFailed
+
+DESTINATIONS = {
+    "tps": {"ae_title": "TPS", "host": "127.0.0.1", "port": 1},
+    "archive": {"ae_title": "ARCHIVE", "host": "127.0.0.1", "port": 2, "profile": "eclipse"},
+    "picky": {"ae_title": "PICKY", "host": "127.0.0.1", "port": 3, "profile": "raystation"},
+}
+
+
+class Models:
+    """The model process's place: runs the bundle here, or fails as told."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+        self.meanwhile = lambda: None
+
+    def segment(self, fill, grid, dtype, card, structures, *, deadline_seconds, progress=None):
+        self.asked += 1
+        hu = np.empty(grid.shape_zyx, dtype)
+        fill(hu)
+        self.meanwhile()
+        return load_model(card, "cpu").segment(CtVolume(hu, grid), structures, progress)
+
+
+class Told:
+    def __init__(self) -> None:
+        self.codes: list[str] = []
+
+    def tell(self, code: str, sentence: str, job_id: str | None = None) -> None:
+        self.codes.append(code)
+
+
+class Room:
+    """A ledger, an engine, a spool and a worker on a storage folder of their own."""
+
+    def __init__(self, folder: Path, migrated: Path, bundles: Path) -> None:
+        self.folder, self.bundles = folder, bundles
+        self.storage = folder / "var"
+        self.storage.mkdir()
+        shutil.copyfile(migrated, self.storage / "delineate.sqlite")
+        self.loaded = self.configured()
+        self.ledger = Ledger(self.loaded.database_url, self.storage)
+        self.engine = engine.EngineClient(self.loaded.database_url)
+        self.models, self.told = Models(), Told()
+        self.worker = ContourWorker(
+            lambda: self.loaded, self.ledger, self.engine, Spool(self.storage), (self.models,), self.told
+        )
+
+    def configured(self, destinations: dict = DESTINATIONS) -> LoadedSite:
+        config = {
+            "node": {"storage": str(self.storage), "bundles": [str(self.bundles)]},
+            "destinations": destinations,
+            "protocols": {"analytic": {"model": "analytic@1.0", "structures": dict.fromkeys(STRUCTURES)}},
+        }
+        return parse(
+            yaml.safe_dump(config, sort_keys=False), self.folder / "config.yaml", check_bundles=False
+        )
+
+    def job(self, files: list[Path], destinations=("tps",), mode=Mode.SEND, **changes) -> Job:
+        received = ReceivedSeries(
+            series_instance_uid=uid_of(str(files[0].parent)),
+            study_instance_uid="2.25.9",
+            calling_ae_title="SCANNER",
+            called_ae_title="DELINEATE",
+            sender_address="127.0.0.1",
+            folder=files[0].parent,
+            instances=(),
+            first_at=1.0,
+            last_at=2.0,
+        )
+        with self.ledger.begin() as conn:
+            self.ledger.save_config(conn, self.loaded.version, self.loaded.text)
+            series = self.ledger.record_series(conn, received, PatientIdentity(), SeriesState.ROUTED)
+            values = {
+                "protocol": "analytic",
+                "priority": 100,
+                "config_version": self.loaded.version,
+                **changes,
+            }
+            return self.ledger.create_job(
+                conn, series_id=series, destinations=destinations, mode=mode, files=files, **values
+            )
+
+    def ct(self, seed: int, **how) -> list[Path]:
+        return small_ct(self.storage / "spool" / "incoming" / f"ct-{seed}", seed, **how)
+
+    def state(self, job: Job) -> tuple[JobState, str | None]:
+        now = self.ledger.job(job.id)
+        return now.state, now.code
+
+    def sets(self, job: Job) -> dict[str, pydicom.Dataset]:
+        """What waits, by destination."""
+        return {each.destination: pydicom.dcmread(each.file) for each in self.ledger.deliveries(job.id)}
+
+
+@pytest.fixture(scope="module")
+def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    file = tmp_path_factory.mktemp("migrated") / "delineate.sqlite"
+    ledger = Ledger(f"sqlite:///{file}")
+    ledger.migrate()
+    ledger.close()
+    engine.migrate(f"sqlite:///{file}")
+    return file
+
+
+@pytest.fixture(scope="module")
+def bundles(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("bundles")
+    write_bundle(folder / "analytic")
+    return folder
+
+
+@pytest.fixture
+def room(tmp_path: Path, migrated: Path, bundles: Path) -> Iterator[Room]:
+    room = Room(tmp_path, migrated, bundles)
+    yield room
+    room.engine.close()
+    room.ledger.close()
+
+
+def test_a_ct_becomes_one_set_for_each_destination_and_all_of_them_wait(room: Room) -> None:
+    job = room.job(room.ct(1), ("tps", "archive"))
+    assert room.worker.contour(job.id) is None
+    assert room.state(job)[0] is JobState.DELIVERING
+    sets = room.sets(job)
+    assert set(sets) == {"tps", "archive"}
+    assert len({ds.SOPInstanceUID for ds in sets.values()}) == 2  # other bytes, other UIDs
+    for ds in sets.values():
+        assert {str(roi.ROIName) for roi in ds.StructureSetROISequence} == set(STRUCTURES)
+        assert ds.ApprovalStatus == "UNAPPROVED"
+    assert {key.split(":")[0] for key in room.engine.under_way()} == {"deliver"}
+    assert len(room.engine.under_way()) == 2
+    story = room.ledger.story(job.id)
+    assert set(story.volumes_cm3) == set(STRUCTURES)
+    assert story.provenance["model"] == "analytic"
+
+
+def test_what_is_held_is_made_and_does_not_leave(room: Room) -> None:
+    job = room.job(room.ct(1), mode=Mode.HOLD)
+    room.worker.contour(job.id)
+    assert room.state(job)[0] is JobState.HELD
+    assert [each.state for each in room.ledger.deliveries(job.id)] == [DeliveryState.HELD]
+    assert room.engine.under_way() == set()
+
+
+def test_a_shadow_is_contoured_and_never_sent(room: Room) -> None:
+    job = room.job(room.ct(1), mode=Mode.SHADOW)
+    room.worker.contour(job.id)
+    assert room.state(job)[0] is JobState.DONE
+    assert room.ledger.deliveries(job.id) == []
+    assert set(room.ledger.story(job.id).volumes_cm3) == set(STRUCTURES)
+
+
+class Crash(BaseException):
+    pass
+
+
+def test_after_a_crash_before_the_ledger_knows_the_same_bytes_are_sent(
+    room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = room.job(room.ct(1))
+
+    def reach(place: str) -> None:
+        if place == "contour.before-commit":
+            raise Crash
+
+    monkeypatch.setattr("service.contouring.worker.reach", reach)
+    with pytest.raises(Crash):
+        room.worker.contour(job.id)
+    monkeypatch.undo()
+    before = {file.name: file.read_bytes() for file in (room.storage / "jobs" / job.id).iterdir()}
+    room.worker.contour(job.id)
+    assert room.models.asked == 1
+    assert {file.name: file.read_bytes() for file in (room.storage / "jobs" / job.id).iterdir()} == before
+    assert room.state(job)[0] is JobState.DELIVERING
+    assert set(room.ledger.story(job.id).volumes_cm3) == set(STRUCTURES)
+
+
+def test_a_set_that_is_there_is_never_written_anew(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+    job = room.job(room.ct(1))
+
+    def reach(place: str) -> None:
+        if place == "contour.after-file":
+            raise Crash
+
+    monkeypatch.setattr("service.contouring.worker.reach", reach)
+    with pytest.raises(Crash):
+        room.worker.contour(job.id)
+    monkeypatch.undo()
+    before = {file.name: file.read_bytes() for file in (room.storage / "jobs" / job.id).glob("*.dcm")}
+    assert before
+    room.worker.contour(job.id)
+    after = {file.name: file.read_bytes() for file in (room.storage / "jobs" / job.id).glob("*.dcm")}
+    assert after == before
+    assert room.state(job)[0] is JobState.DELIVERING
+
+
+def test_a_set_whose_file_was_purged_is_made_again_as_another_instance(
+    room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = room.job(room.ct(1))
+    uids = []
+    for _ in range(2):
+
+        def reach(place: str) -> None:
+            if place == "contour.before-commit":
+                raise Crash
+
+        monkeypatch.setattr("service.contouring.worker.reach", reach)
+        with pytest.raises(Crash):
+            room.worker.contour(job.id)
+        monkeypatch.undo()
+        for file in (room.storage / "jobs" / job.id).glob("*.dcm"):
+            uids.append(sop_instance_uid(file))
+            file.unlink()
+    assert len(set(uids)) == len(uids) >= 2
+
+
+def test_a_receiver_that_wants_more_than_the_ct_says_stops_no_other_job(room: Room) -> None:
+    nameless = SyntheticPatient(name="", patient_id="")
+    job = room.job(room.ct(1, patient=nameless), ("tps",))
+    room.worker.contour(job.id)
+    assert room.state(job)[0] is JobState.DELIVERING
+    wanted = room.job(room.ct(2, patient=nameless), ("picky",))
+    room.worker.contour(wanted.id)
+    assert room.state(wanted) == (JobState.FAILED, "structure-set.patient-unnamed")
+    assert room.told.codes == ["structure-set.patient-unnamed"]
+
+
+def test_every_receiver_is_told_of_the_set_that_it_has(room: Room) -> None:
+    explicit = {**DESTINATIONS, "archive": {**DESTINATIONS["archive"], "profile": "generic", "transfer_syntax": "explicit"}}  # fmt: skip
+    room.loaded = room.configured(explicit)
+    both = ("tps", "archive")
+    first = room.job(room.ct(1), both)
+    room.worker.contour(first.id)
+    second = room.job(room.ct(2), both, predecessor=first.id)
+    room.worker.contour(second.id)
+    had, got = room.sets(first), room.sets(second)
+    for destination in both:
+        (named,) = got[destination].PredecessorStructureSetSequence
+        assert named.ReferencedSOPInstanceUID == had[destination].SOPInstanceUID
+        assert "of 12 slices" in got[destination].StructureSetDescription
+
+
+def test_a_receiver_whose_profile_changed_is_told_of_what_it_was_sent(room: Room) -> None:
+    only = {"tps": DESTINATIONS["tps"]}
+    room.loaded = room.configured(only)
+    first = room.job(room.ct(1))
+    room.worker.contour(first.id)
+    room.loaded = room.configured({"tps": {**DESTINATIONS["tps"], "transfer_syntax": "explicit"}})
+    second = room.job(room.ct(2), predecessor=first.id)
+    room.worker.contour(second.id)
+    (named,) = room.sets(second)["tps"].PredecessorStructureSetSequence
+    assert named.ReferencedSOPInstanceUID == room.sets(first)["tps"].SOPInstanceUID
+
+
+def test_a_destination_that_is_edited_while_a_ct_is_contoured_gets_what_was_made(room: Room) -> None:
+    job = room.job(room.ct(1))
+
+    def edit() -> None:
+        room.loaded = room.configured(
+            {"tps": {**DESTINATIONS["tps"], "transfer_syntax": "explicit", "holes": "xor"}}
+        )
+
+    room.models.meanwhile = edit
+    room.worker.contour(job.id)
+    assert room.state(job)[0] is JobState.DELIVERING
+    (delivery,) = room.ledger.deliveries(job.id)
+    assert delivery.sop_instance_uid == sop_instance_uid(delivery.file)
+
+
+def test_a_job_that_was_cancelled_meanwhile_stays_cancelled(room: Room) -> None:
+    job = room.job(room.ct(1))
+
+    def cancel() -> None:
+        with room.ledger.begin() as conn:
+            room.ledger.move_job(conn, job.id, JobState.CANCELLED)
+
+    room.models.meanwhile = cancel
+    assert room.worker.contour(job.id) is None
+    assert room.state(job)[0] is JobState.CANCELLED
+    assert room.ledger.deliveries(job.id) == []
+
+
+def test_a_model_that_fails_brings_a_cancelled_job_not_back(room: Room) -> None:
+    job = room.job(room.ct(1))
+
+    def cancel_and_fail() -> None:
+        with room.ledger.begin() as conn:
+            room.ledger.move_job(conn, job.id, JobState.CANCELLED)
+        raise SegmentationFailed("model.crashed", "It crashed.")
+
+    room.models.meanwhile = cancel_and_fail
+    assert room.worker.contour(job.id) is None
+    assert room.state(job)[0] is JobState.CANCELLED
+
+
+def test_a_model_that_fails_is_asked_again_and_then_the_job_is_set_aside(room: Room) -> None:
+    job = room.job(room.ct(1))
+
+    def fail() -> None:
+        raise SegmentationFailed("model.crashed", "It crashed.")
+
+    room.models.meanwhile = fail
+    payload = job.id
+    for number in range(2, TRIES + 1):
+        again = room.worker.contour(payload)
+        assert again is not None
+        assert again.payload == f"{job.id}#{number}"
+        assert again.delay_seconds > 0
+        assert room.state(job) == (JobState.QUEUED, "model.crashed")
+        payload = again.payload
+    assert room.worker.contour(payload) is None
+    assert room.state(job) == (JobState.FAILED, "model.crashed")
+    assert room.told.codes == ["model.crashed"]
+
+
+def test_a_ct_that_must_not_be_contoured_is_refused_and_told(room: Room) -> None:
+    files = room.ct(1)
+    job = room.job(files[:5] + files[6:])
+    room.worker.contour(job.id)
+    assert room.state(job) == (JobState.REFUSED, "series.hole")
+    assert room.told.codes == ["series.hole"]
+    assert room.models.asked == 0
+
+
+def test_a_model_without_permission_is_not_run(room: Room, tmp_path: Path) -> None:
+    config = yaml.safe_load(room.loaded.text)
+    config["protocols"]["pelvis"] = {"model": "pelvis-ct@1.0", "structures": {"Bladder": None}}
+    text = yaml.safe_dump(config, sort_keys=False)
+    room.loaded = parse(text, room.loaded.path, check_bundles=False)
+    job = room.job(room.ct(1), protocol="pelvis")
+    room.worker.contour(job.id)
+    assert room.state(job) == (JobState.REFUSED, "model.unvalidated")
+    assert room.models.asked == 0
+
+
+def test_a_job_keeps_the_protocol_that_it_was_routed_with(room: Room) -> None:
+    job = room.job(room.ct(1))
+    config = yaml.safe_load(room.loaded.text)
+    config["protocols"] = {"analytic": {"model": "analytic@1.0", "structures": {"Bladder": None}}}
+    room.loaded = parse(yaml.safe_dump(config), room.loaded.path, check_bundles=False)
+    room.worker.contour(job.id)
+    assert len(room.sets(job)["tps"].StructureSetROISequence) == len(STRUCTURES)
+
+
+def test_a_job_that_nobody_wants_any_more_is_left_alone(room: Room) -> None:
+    job = room.job(room.ct(1))
+    with room.ledger.begin() as conn:
+        room.ledger.move_job(conn, job.id, JobState.CANCELLED)
+    assert room.worker.contour(job.id) is None
+    assert room.models.asked == 0
+    assert room.worker.contour("no-such-job") is None
+
+
+def test_what_the_engine_gave_up_is_failed_and_told(room: Room) -> None:
+    job = room.job(room.ct(1))
+    room.worker.gave_up(f"{job.id}#2")
+    assert room.state(job) == (JobState.FAILED, "contour.set-aside")
+    assert room.told.codes == ["contour.set-aside"]
+    room.worker.gave_up(job.id)  # told twice: nothing happens
+    assert room.told.codes == ["contour.set-aside"]
+
+
+def test_notes_of_arrival_stand_in_the_set(room: Room) -> None:
+    job = room.job(room.ct(1), notes=("Two images were set aside.",))
+    room.worker.contour(job.id)
+    assert "Two images were set aside." in room.sets(job)["tps"].StructureSetDescription
+
+
+def test_findings_of_a_result_on_disk_are_not_lost(room: Room) -> None:
+    from models.volume import Finding, Provenance, Severity
+    from service.contouring.job_result import JobResult
+
+    provenance = Provenance("m", "1", "ab", validated=False, steps_down=("half precision",))
+    findings = (Finding("a", "A.", "Bladder"), Finding("b", "B.", None, Severity.NOTE))
+    result = JobResult(provenance, findings, {"Bladder": 1.5}, {"network": 2.0})
+    result.write(room.storage)
+    read = JobResult.read(room.storage)
+    assert read is not None
+    assert dataclasses.astuple(read) == dataclasses.astuple(result)
