@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -83,6 +84,14 @@ def test_every_protocol_makes_its_structure_set(tmp_path: Path, config: Path) ->
     assert "Bladder 12" in said
     assert "cm3" in said
     assert not (tmp_path / "var").exists()  # no database, no spool
+
+
+@pytest.mark.usefixtures("models_here")
+def test_it_leaves_the_environment_as_it_was(tmp_path: Path, config: Path) -> None:
+    small_ct(tmp_path / "ct", 1)
+    before = dict(os.environ)
+    assert contour(tmp_path / "ct", "--out", tmp_path / "out", "--config", config)[0] == 0
+    assert dict(os.environ) == before
 
 
 @pytest.mark.usefixtures("models_here")
