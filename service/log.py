@@ -24,6 +24,9 @@ ALLOWED_KEYS: Final = frozenset(
     }
 )  # fmt: skip
 
+QUIET: Final = "DELINEATE_QUIET"
+"""In the environment it leaves out what is as it should be, for commands that people watch."""
+
 Value = str | int | float | bool | None
 
 
@@ -97,17 +100,14 @@ def _utc(seconds: float) -> str:
 
 
 def start_logging() -> None:
-    """Send events to standard error; silence the identifiers that pynetdicom and pydicom would log.
-
-    ``DELINEATE_QUIET`` in the environment leaves out what is as it should be, for commands that people watch.
-    """
+    """Send events to standard error; silence the identifiers that pynetdicom and pydicom would log."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_JsonLines())
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.ERROR)
     logging.getLogger("delineate").setLevel(
-        logging.WARNING if os.environ.get("DELINEATE_QUIET") else logging.INFO
+        logging.WARNING if os.environ.get(QUIET) else logging.INFO
     )
     # A warning of pydicom quotes the value it warns of: to the logger "py.warnings", below the root's level.
     logging.captureWarnings(True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -36,7 +35,6 @@ def contour(
     from service.contouring.segment import ModelClient
     from service.errors import ConfigInvalid
 
-    os.environ.setdefault("DELINEATE_QUIET", "1")  # the model process would write over the progress bar
     loaded = load(config or shipped_config())
     wanted = protocol or list(loaded.site.protocols)
     unknown = [name for name in wanted if loaded.protocol(name) is None]
@@ -44,7 +42,7 @@ def contour(
         known = ", ".join(loaded.site.protocols)
         raise ConfigInvalid((f"There is no protocol {', '.join(unknown)}; {loaded.path.name} has {known}.",))
     out.mkdir(parents=True, exist_ok=True)
-    with ModelClient(loaded) as models:
+    with ModelClient(loaded, quiet=True) as models:  # its log would write over the progress bar
         written = _contour_folder(folder, out, loaded, wanted, profile, models)
     raise typer.Exit(0 if written else 1)
 

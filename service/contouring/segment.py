@@ -32,7 +32,7 @@ from service.contouring.model_link import (
     send,
 )
 from service.errors import ModelRefused, SegmentationFailed
-from service.log import EventLog
+from service.log import QUIET, EventLog
 from service.process_life import Lifeline
 
 if TYPE_CHECKING:
@@ -54,14 +54,16 @@ class ModelClient:
     Args:
         loaded: the site: device, number of GPUs, folders with further bundles.
         gpu: which GPU, from 0; without meaning where ``node.device`` is ``cpu``.
+        quiet: the child logs only what a person should look at.
 
     Use it from one thread at a time, as a context manager or with :meth:`close`.
     """
 
-    def __init__(self, loaded: LoadedSite, gpu: int = 0) -> None:
+    def __init__(self, loaded: LoadedSite, gpu: int = 0, *, quiet: bool = False) -> None:
         self._device = _device(loaded.site.node.device, loaded.site.node.gpus, gpu)
         self._folders = loaded.bundle_folders
         self._lifeline = Lifeline()
+        self._quiet = {QUIET: "1"} if quiet else {}
         # The kernel ends a child with the *thread* that started it, so one thread starts them all and stays.
         self._starter = ThreadPoolExecutor(1, thread_name_prefix="model-starter")
         self._child: subprocess.Popen[bytes] | None = None
@@ -206,7 +208,7 @@ class ModelClient:
                 subprocess.Popen,
                 command,
                 pass_fds=(theirs.fileno(), *self._lifeline.pass_fds),
-                env=self._lifeline.environment(),
+                env=self._lifeline.environment() | self._quiet,
                 stdin=subprocess.DEVNULL,
             ).result()
         self._link = ours

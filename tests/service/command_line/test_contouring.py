@@ -23,7 +23,7 @@ from service.errors import ConfigInvalid
 class ModelsHere:
     """The model process's place: runs the bundle in this process."""
 
-    def __init__(self, loaded: object) -> None:
+    def __init__(self, loaded: object, *, quiet: bool = False) -> None:
         pass
 
     def __enter__(self) -> ModelsHere:
