@@ -106,9 +106,7 @@ def start_logging() -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.ERROR)
-    logging.getLogger("delineate").setLevel(
-        logging.WARNING if os.environ.get(QUIET) else logging.INFO
-    )
+    logging.getLogger("delineate").setLevel(logging.WARNING if os.environ.get(QUIET) else logging.INFO)
     # A warning of pydicom quotes the value it warns of: to the logger "py.warnings", below the root's level.
     logging.captureWarnings(True)
     for library in ("pynetdicom", "pydicom", "highdicom", "dbos", "sqlalchemy"):
