@@ -1,35 +1,40 @@
 """Networks by name: one family a file. A card names one; training and prediction build it here.
 
-Every network is a ``Network``: it maps ``(n, in_channels, z, y, x)`` to logits ``(n, classes, z, y, x)``,
-tells the ``stride`` that its input must be a multiple of, and gives the logits of every supervised scale.
+Every network is a ``Network``: it maps ``(n, in_channels, y, x)`` (2D) or ``(n, in_channels, z, y, x)`` (3D),
+of any size, to logits ``(n, classes, same size)``, and gives the logits of every supervised scale.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, Final, Protocol
 
 from torch import Tensor, nn
 
-from models.networks.unet_res_enc import UnetResEnc
+from models.networks import unet_res_enc
+from models.networks.entry import NetworkEntry
 
 
 class Network(Protocol):
     """What training and prediction need of a network beyond ``nn.Module``."""
 
     @property
+    def dimensions(self) -> int:
+        """2 if it is shown slices, 3 if volumes."""
+
+    @property
     def stride(self) -> int:
-        """Every axis of the input must be a multiple of this."""
+        """Of its coarsest features; an input that is no multiple of it is padded inside and cropped back."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """Logits ``(n, classes, z, y, x)`` of ``(n, in_channels, z, y, x)``."""
+        """Logits ``(n, classes, ...)`` of ``(n, in_channels, ...)``."""
 
     def scales(self, x: Tensor) -> tuple[Tensor, ...]:
         """Logits of every supervised scale, the finest first."""
 
 
-NETWORKS: Final[Mapping[str, Callable[..., nn.Module]]] = {
-    "unet-res-enc": UnetResEnc,
+NETWORKS: Final[Mapping[str, NetworkEntry]] = {
+    **unet_res_enc.ENTRIES,
 }
 
 
@@ -42,4 +47,4 @@ def build(name: str, *, in_channels: int, classes: int, **arguments: Any) -> nn.
     if name not in NETWORKS:
         message = f"no network is called {name!r}; there are: {', '.join(sorted(NETWORKS))}"
         raise KeyError(message)
-    return NETWORKS[name](in_channels=in_channels, classes=classes, **arguments)
+    return NETWORKS[name].build(in_channels=in_channels, classes=classes, **arguments)

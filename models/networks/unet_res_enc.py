@@ -3,15 +3,31 @@
 The shape of today's reference networks (residual encoder, strided convolutions down, transposed ones up);
 no single paper fixes it. Choices of ours: residual blocks in the decoder too, shortcuts by average pooling
 and a 1x1x1 convolution, one auxiliary head at half resolution.
+
+Parameters, two input channels and fifteen outputs, counted by hand. A residual block from ``a`` to ``b``
+channels has 27 ab + 27 b² weights, 4 b of its norms, and ab of its shortcut unless it keeps channels and
+size:
+
+===========================================  ===========
+stem 27 * 2 * 24                                   1,296
+encoder 24, 48, 96, 160, 224                   3,985,184
+transposed convolutions, 8 ab each               455,680
+decoder, blocks from 2b to b, 83 b² + 4 b      3,130,080
+heads 24 * 15 + 15 and 48 * 15 + 15                1,110
+total                                          7,573,350
+===========================================  ===========
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Final
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+from models.networks.entry import NetworkEntry
 
 _SLOPE = 0.01
 
@@ -43,18 +59,26 @@ class UnetResEnc(nn.Module):
     Args:
         in_channels: channels of the input, as the card's ``input.channels`` lists them.
         classes: outputs, background included.
-        features: channels of each level, finest first; at least two levels.
+        width: factor on the channels of every level.
+        features: channels of each level at ``width`` 1, finest first; at least two levels.
 
     The head at half resolution always exists, so that the same weights load for training and for use.
     """
 
+    dimensions = 3
+
     def __init__(
-        self, in_channels: int, classes: int, features: Sequence[int] = (24, 48, 96, 160, 224)
+        self,
+        in_channels: int,
+        classes: int,
+        width: float = 1.0,
+        features: Sequence[int] = (24, 48, 96, 160, 224),
     ) -> None:
         super().__init__()
         if len(features) < 2:
             message = "unet-res-enc needs at least two levels of features"
             raise ValueError(message)
+        features = [max(1, round(width * count)) for count in features]
         levels = range(len(features) - 1, 0, -1)
         self.stem = nn.Conv3d(in_channels, features[0], 3, 1, 1, bias=False)
         self.encoder = nn.ModuleList([ResidualBlock(features[0], features[0])])
@@ -93,3 +117,17 @@ class UnetResEnc(nn.Module):
             half = x
             x = block(torch.cat([up(x), skips.pop()], dim=1))
         return x, half
+
+
+ENTRIES: Final[Mapping[str, NetworkEntry]] = {
+    "unet-res-enc": NetworkEntry(
+        build=UnetResEnc,
+        dimensions=3,
+        paper="house",
+        in_channels=2,
+        classes=15,
+        parameters=7_573_350,
+        counted="by hand",
+        test_width=0.17,
+    ),
+}
