@@ -57,6 +57,24 @@ def verify(reference: Annotated[str | None, typer.Argument()] = None, bundles: B
         raise typer.Exit(1)
 
 
+@models_app.command("recipes")
+def list_recipes(
+    as_json: Annotated[bool, typer.Option("--json", help="the whole recipes, for programs")] = False,
+) -> None:
+    """List every recipe: what it is and its structures. ``delineate train NAME`` follows one."""
+    import json
+    from dataclasses import asdict
+
+    from models.training.recipe_book import read_recipe, recipe_names
+
+    recipes = [read_recipe(name) for name in recipe_names()]
+    if as_json:
+        print(json.dumps([asdict(recipe) for recipe in recipes], indent=2))
+        return
+    for recipe in recipes:
+        print(f"{recipe.name}: {recipe.summary}\n    {', '.join(recipe.structures)}")
+
+
 def _cards(bundles: list[Path] | None) -> list[Card]:
     from models.card import BundleError, read_card
     from models.catalog import bundle_folders

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 
 import pytest
@@ -63,3 +64,11 @@ def test_a_broken_card_is_shown_beside_the_good_ones(tmp_path):
     found = run("list", "--bundles", str(tmp_path))
     assert "broken  model.card-invalid" in found.output
     assert "external@1.0" in found.output
+
+
+def test_recipes_are_listed_whole_for_people_and_for_programs():
+    found = run("recipes")
+    assert "unet-res-enc--delineate: Today's reference" in found.output
+    assert "Vessels_Iliac, Uterus, Prostate" in found.output
+    recipes = {recipe["name"]: recipe for recipe in json.loads(run("recipes", "--json").output)}
+    assert recipes["unet-res-enc--delineate"]["network"]["name"] == "unet-res-enc"
