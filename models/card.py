@@ -26,10 +26,14 @@ class BundleError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class NetworkCard:
-    """Which network: its name in the registry and its arguments beside ``in_channels`` and ``classes``."""
+    """Which network: its name in the registry and its arguments beside ``in_channels`` and ``classes``.
+
+    ``apart``: one network for each output, as in a model a structure (Xiao 2022); only with sigmoid.
+    """
 
     name: str
     arguments: Mapping[str, Any] = field(default_factory=dict)
+    apart: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,24 +69,52 @@ class Channel:
 
 
 @dataclass(frozen=True, slots=True)
+class CropCard:
+    """The one box within the axial plane that is looked at; beyond it there is background.
+
+    Attributes:
+        size_yx: voxels of the network's grid.
+        centre: of mass of the whole body or of its bone, so that the patient need not lie in the middle.
+    """
+
+    size_yx: tuple[int, int]
+    centre: Literal["body", "bone"]
+
+
+@dataclass(frozen=True, slots=True)
 class InputCard:
     """What the network is shown. Axes are z to head, y to posterior, x to the patient's left (LPS).
 
     Attributes:
-        spacing_zyx_mm: of the network's grid.
-        patch_zyx: size of one tile, voxels.
+        spacing_zyx_mm: of the network's grid; null along an axis keeps the CT's own voxels there.
+        patch_zyx: size of one tile, voxels; one slice means a network of two dimensions.
         overlap: part of a tile that its neighbour repeats, 0 to below 1.
         padding_hu: beyond the CT.
         channels: computed from HU, in order.
+        context_slices: an odd number of neighbouring slices that a network of two dimensions is shown, the
+            middle one being predicted; channel ``slice * len(channels) + channel`` of its input.
+        crop: look at one box of each slice only.
         orientation: always LPS; written down so that a reader of the card need not guess.
     """
 
-    spacing_zyx_mm: tuple[float, float, float]
+    spacing_zyx_mm: tuple[float | None, float | None, float | None]
     patch_zyx: tuple[int, int, int]
     overlap: float
     padding_hu: float
     channels: tuple[Channel, ...]
+    context_slices: int = 1
+    crop: CropCard | None = None
     orientation: Literal["LPS"] = "LPS"
+
+    @property
+    def dimensions(self) -> Literal[2, 3]:
+        """Of the network's convolutions."""
+        return 2 if self.patch_zyx[0] == 1 else 3
+
+    @property
+    def in_channels(self) -> int:
+        """Of the network."""
+        return len(self.channels) * self.context_slices
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +202,10 @@ class Card:
         validated: False where it has seen synthetic data only; such a model needs ``allow_unvalidated``.
         validation: what it was measured on, in words.
         structures: what it offers, by TG-263 name.
-        outputs: the network's classes by index, ``background`` first; some may not be offered.
+        outputs: the network's classes by index, ``background`` first under softmax; some may not be offered.
+        activation: softmax, every voxel is one class; sigmoid, each output by itself and without background.
+        thresholds: under sigmoid, the least probability by output; 0.5 unless said.
+        left_right: an output that holds both sides, and the (left, right) structures it is split into.
         pairs, midline: (left, right) structures whose sides are checked by position, and what lies between.
         region: how to tell that the CT shows what the model knows; None if any CT will do.
         training, figures, limits: where the weights come from, measured accuracy, what is known not to work.
@@ -191,6 +226,9 @@ class Card:
     weights: WeightsCard | None = None
     input: InputCard | None = None
     outputs: tuple[str, ...] = ()
+    activation: Literal["softmax", "sigmoid"] = "softmax"
+    thresholds: Mapping[str, float] = field(default_factory=dict)
+    left_right: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     pairs: tuple[tuple[str, str], ...] = ()
     midline: tuple[str, ...] = ()
     region: RegionCard | None = None
@@ -227,11 +265,7 @@ def _check(card: Card) -> None:
     """The parts of a card must fit one another."""
     wrong: list[str] = []
     if card.kind == "network":
-        if card.network is None or card.weights is None or card.input is None or len(card.outputs) < 2:
-            wrong.append("a network needs network, weights, input and outputs")
-        wrong += [
-            f"{name} is no output of the network" for name in card.structures if name not in card.outputs
-        ]
+        wrong += _wrong_in_network(card)
     elif card.program is None or (card.program.entry is None) == (card.program.file is None):
         wrong.append("a program needs either entry or file")
     elif card.program.file is not None and card.program.sha256 is None:
@@ -240,12 +274,39 @@ def _check(card: Card) -> None:
     if card.region is not None:
         evidence = card.region.required + card.region.supporting + card.region.whole
         named += [name for each in evidence for name in each.structures]
-    known = set(card.outputs) | set(card.structures)
+    known = {*card.outputs, *card.structures, *_sides(card)}
     wrong += [f"{name} is neither a structure nor an output" for name in named if name not in known]
     if wrong:
         raise BundleError(
             "model.card-invalid", f"The card of {card.reference} does not fit: {'; '.join(wrong)}."
         )
+
+
+def _sides(card: Card) -> set[str]:
+    return {side for sides in card.left_right.values() for side in sides}
+
+
+def _wrong_in_network(card: Card) -> list[str]:
+    if card.network is None or card.weights is None or card.input is None or not card.outputs:
+        return ["a network needs network, weights, input and outputs"]
+    wrong: list[str] = []
+    softmax, shown = card.activation == "softmax", card.input
+    if softmax and (len(card.outputs) < 2 or card.outputs[0] != "background"):
+        wrong.append("the outputs of softmax are background and at least one more")
+    if softmax and (card.thresholds or card.network.apart):
+        wrong.append("thresholds and networks apart need sigmoid")
+    if not softmax and "background" in card.outputs:
+        wrong.append("sigmoid has no output background")
+    if any(not 0 < threshold < 1 for threshold in card.thresholds.values()):
+        wrong.append("thresholds lie between 0 and 1")
+    if shown.context_slices % 2 == 0 or shown.context_slices < 1:
+        wrong.append("context_slices is an odd number")
+    if shown.context_slices > 1 and shown.dimensions == 3:
+        wrong.append("context_slices need a patch of one slice")
+    foreign = [name for name in (*card.thresholds, *card.left_right) if name not in card.outputs]
+    of_network = {*card.outputs, *_sides(card)}
+    foreign += [name for name in card.structures if name not in of_network]
+    return wrong + [f"{name} is no output of the network" for name in foreign]
 
 
 def _read(kind: Any, value: Any, where: str) -> Any:  # noqa: ANN401 - a value of any of the card's types

@@ -22,6 +22,13 @@ def margin(probabilities: NDArray[np.float32], best: NDArray[np.float32]) -> NDA
     return own
 
 
+def margin_over_threshold(probabilities: NDArray[np.float32], threshold: float) -> NDArray[np.float32]:
+    """Logit of a sigmoid output's probability less that of its threshold; within +-9.2 of the latter."""
+    own = np.clip(probabilities, _LEAST_PROBABILITY, 1 - _LEAST_PROBABILITY)
+    found: NDArray[np.float32] = np.log(own / (1 - own)) - np.float32(np.log(threshold / (1 - threshold)))
+    return found
+
+
 def cropped(margin_zyx: NDArray[np.float32]) -> tuple[NDArray[np.float32], tuple[int, int, int]] | None:
     """A copy of the box around what is positive, one voxel wider where there is room, and its corner."""
     box = _positive_box(margin_zyx)
@@ -78,6 +85,8 @@ def _interpolated(
     array: NDArray[np.float32], axis: int, along: Axis, first: int, part: slice
 ) -> NDArray[np.float32]:
     """``array``, which begins at network voxel ``first`` of ``axis``, at the CT's voxels ``part``."""
+    if along.own:
+        return array.take(np.arange(part.start - first, part.stop - first), axis)
     at = (along.centers_mm[part] - along.network_centers_mm[first]) / along.spacing_mm
     at = np.clip(at, 0, array.shape[axis] - 1)
     lower = at.astype(np.intp)

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from models.card import BundleError, Card, InputCard
-from models.native_field import margin
-from models.networks import build
+from models.left_right import Sides, split_sides
+from models.native_field import margin, margin_over_threshold
+from models.networks import network_of
 from models.plausibility import Seen, check_region
 from models.preprocess import NetworkGrid, network_grid, to_network
 from models.sliding_window import probabilities
@@ -112,6 +113,13 @@ class NetworkAnswer:
         """False if any probability is NaN or infinite."""
         return bool(torch.isfinite(self.probabilities).all())
 
+    def _winners(self) -> list[tuple[str, NDArray[np.bool_]]]:
+        """Each output but background and the voxels that are its own."""
+        if self.card.activation == "sigmoid":
+            return [(name, self.margin(name) > 0) for name in self.card.outputs]
+        winner = self.probabilities.argmax(dim=0).to(torch.uint8).cpu().numpy()
+        return [(name, winner == i) for i, name in enumerate(self.card.outputs) if i]
+
     def check_region(self) -> tuple[Finding, ...]:
         """As the card's region asks, from what the network says before any postprocessing.
 
@@ -120,33 +128,37 @@ class NetworkAnswer:
         """
         if self.card.region is None:
             return ()
-        winner = self.probabilities.argmax(dim=0).to(torch.uint8).cpu().numpy()
         hu = self.hu.cpu().numpy()
-        labels, count = cc3d.connected_components(winner, connectivity=26, return_N=True)
-        voxels = np.bincount(labels.ravel(), minlength=count + 1)
-        class_of = np.zeros(count + 1, dtype=np.uint8)
-        class_of[labels.ravel()] = winner.ravel()
         seen: dict[str, Seen] = {}
-        for i, name in enumerate(self.card.outputs[1:], start=1):
-            parts = np.flatnonzero((class_of == i) & (voxels > 0))
-            if len(parts):
-                here = labels == parts[voxels[parts].argmax()]
-                seen[name] = Seen(
-                    float(here.sum()) * self.voxel_cm3,
-                    float(hu[here].mean()),
-                    float(self.probabilities[i].cpu().numpy()[here].mean()),
-                )
+        for name, mask in self._winners():
+            labels, count = cc3d.connected_components(mask, connectivity=26, return_N=True)
+            if not count:
+                continue
+            voxels = np.bincount(labels.ravel())
+            here = labels == voxels[1:].argmax() + 1
+            seen[name] = Seen(
+                float(here.sum()) * self.voxel_cm3,
+                float(hu[here].mean()),
+                float(self.probabilities[self.card.outputs.index(name)].cpu().numpy()[here].mean()),
+            )
         return check_region(self.card.region, seen)
 
     def margin(self, name: str) -> NDArray[np.float32]:
-        """``(z, y, x)`` logit margin of one output over the best of the others."""
+        """``(z, y, x)`` logit margin of one output: over the best of the others, or over its threshold."""
         index = self.card.outputs.index(name)
-        own = self.probabilities[index]
+        own = self.probabilities[index].cpu().numpy()
+        if self.card.activation == "sigmoid":
+            return margin_over_threshold(own, self.card.thresholds.get(name, 0.5))
         before, after = self.probabilities[:index], self.probabilities[index + 1 :]
         best = torch.cat([part.amax(dim=0, keepdim=True) for part in (before, after) if len(part)]).amax(
             dim=0
         )
-        return margin(own.cpu().numpy(), best.cpu().numpy())
+        return margin(own, best.cpu().numpy())
+
+    def sides(self, name: str) -> Sides | None:
+        """The left and the right structure of an output that holds both; None if that is not certain."""
+        midline = [self.margin(one) for one in self.card.midline if one in self.card.outputs]
+        return split_sides(self.margin(name), midline, self.grid.spacing_zyx_mm)
 
 
 class NetworkRun:
@@ -161,17 +173,16 @@ class NetworkRun:
         self._card = card
         self._input: InputCard = card.input
         self._ways = attempts(device)
-        arguments = dict(card.network.arguments)
         try:
-            self._network = build(
-                card.network.name,
-                in_channels=len(card.input.channels),
-                classes=len(card.outputs),
-                **arguments,
+            self._network = network_of(
+                card.network, in_channels=card.input.in_channels, outputs=len(card.outputs)
             )
         except (KeyError, TypeError, ValueError) as error:
             sentence = f"The card of {card.reference} asks for a network that cannot be built: {error}."
             raise BundleError("model.card-invalid", sentence) from error
+        if self._network.dimensions != card.input.dimensions:
+            sentence = f"The patch of {card.reference} is not one for a network of two or three dimensions."
+            raise BundleError("model.card-invalid", sentence)
         self.sha256 = load_weights(card, self._network)
         self._network.eval().requires_grad_(requires_grad=False).to(device)
 
@@ -184,7 +195,14 @@ class NetworkRun:
             self._network.to(way.device)
             hu = to_network(volume, grid, way.device)
             found = probabilities(
-                self._network, hu, self._input, batch=way.batch, precision=way.precision, progress=progress
+                self._network,
+                hu,
+                self._input,
+                activation=self._card.activation,
+                spacing_zyx_mm=grid.spacing_zyx_mm,
+                batch=way.batch,
+                precision=way.precision,
+                progress=progress,
             )
             return found, hu
 

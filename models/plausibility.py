@@ -1,8 +1,8 @@
 """What a person must be told of a segmentation, and when a CT is refused; never patient data.
 
 Codes of findings: ``region.partial``, ``structure.not-found``, ``structure.volume-unusual``,
-``structure.cut-by-field-of-view``, ``structure.several-parts``, ``structure.wrong-side``. Refusals:
-``region.no-<name>``. All limits stand in the model's card.
+``structure.cut-by-field-of-view``, ``structure.several-parts``, ``structure.wrong-side``,
+``structure.side-unknown``. Refusals: ``region.no-<name>``. All limits stand in the model's card.
 """
 
 from __future__ import annotations
@@ -181,6 +181,12 @@ def check_sides(card: Card, fields: Mapping[str, StructureField], grid: Grid) ->
             sentence = f"{name} was found on the other side of the body and is left out. Draw it by hand."
             findings.append(Finding("structure.wrong-side", sentence, name))
     return tuple(findings)
+
+
+def side_unknown(name: str) -> Finding:
+    """Something was found and its side was not; the caller must not deliver it."""
+    sentence = f"{name} is left out: what was found could not be told left from right. Draw it by hand."
+    return Finding("structure.side-unknown", sentence, name)
 
 
 def center_lps_mm(field: StructureField, grid: Grid) -> NDArray[np.float64]:

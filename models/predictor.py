@@ -13,13 +13,18 @@ from models.card import BundleError, Card
 from models.catalog import content_sha256
 from models.native_field import cropped, field_on_ct
 from models.network_run import NetworkRun, device_named
-from models.plausibility import FieldOfView, check_sides, check_structure
+from models.plausibility import FieldOfView, check_sides, check_structure, side_unknown
 from models.postprocess import postprocess
 from models.program import Answer, as_field, load_program
 from models.volume import CtVolume, Finding, Provenance, Segmentation, StructureField
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+    from models.left_right import Sides
+    from models.network_run import NetworkAnswer
 
 Progress = Callable[[float], None]
 
@@ -109,6 +114,8 @@ class _Run:
         self._findings: list[Finding] = []
         self._parts: dict[str, tuple[float, ...]] = {}
         self._seconds: dict[str, float] = {}
+        self._sides: dict[str, Sides | None] = {}
+        self._side_unknown: set[str] = set()
         self._steps_down: tuple[str, ...] = ()
         self._device, self._precision = "cpu", "float32"
 
@@ -131,7 +138,8 @@ class _Run:
         names = [n for n in self._card.structures if n in {*self._wanted, *partners, *self._card.midline}]
         for done, name in enumerate(names, start=1):
             with self.timed("fields"):
-                found = cropped(answer.margin(name))
+                margin = self._margin(answer, name)
+                found = None if margin is None else cropped(margin)
                 if found is not None:
                     part, corner = found
                     steps = self._card.structures[name].postprocess
@@ -141,6 +149,19 @@ class _Run:
                     if field is not None:
                         self.fields[name] = field
             self._progress(_SHARE_OF_NETWORK + (1 - _SHARE_OF_NETWORK) * done / len(names))
+
+    def _margin(self, answer: NetworkAnswer, name: str) -> NDArray[np.float32] | None:
+        """The logit margin of a structure on the network's grid; None if its side is not certain."""
+        both = next((output for output, sides in self._card.left_right.items() if name in sides), None)
+        if both is None:
+            return answer.margin(name)
+        if both not in self._sides:
+            self._sides[both] = answer.sides(both)
+        sides = self._sides[both]
+        if sides is None:
+            self._side_unknown.add(name)
+            return None
+        return sides.left if name == self._card.left_right[both][0] else sides.right
 
     def segmentation(self, sha256: str) -> Segmentation:
         """Everything found, checked for plausibility."""
@@ -152,7 +173,8 @@ class _Run:
             self._findings += [finding for finding in sides if finding.structure in self._wanted]
             field_of_view = FieldOfView.of(self._volume)
             kept: dict[str, StructureField] = {}
-            withheld = {finding.structure for finding in sides}
+            self._findings += [side_unknown(name) for name in self._wanted if name in self._side_unknown]
+            withheld = {finding.structure for finding in sides} | self._side_unknown
             for name in self._wanted:
                 if name in withheld:
                     continue

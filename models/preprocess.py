@@ -32,17 +32,21 @@ class Axis:
         centers_mm: ``(n,)`` the CT's voxel centres along it, ascending.
         widths_mm: ``(n,)`` what each voxel stands for.
         count: voxels on the network's grid.
-        spacing_mm: of the network's grid.
+        spacing_mm: of the network's grid; a mean where that is the CT's own.
+        own: the network's voxels are the CT's own.
     """
 
     centers_mm: NDArray[np.float64]
     widths_mm: NDArray[np.float64]
     count: int
     spacing_mm: float
+    own: bool = False
 
     @property
     def network_centers_mm(self) -> NDArray[np.float64]:
         """``(count,)`` centres of the network's voxels; their middle is the middle of the CT."""
+        if self.own:
+            return self.centers_mm
         first = float(self.centers_mm[0] - self.widths_mm[0] / 2)
         last = float(self.centers_mm[-1] + self.widths_mm[-1] / 2)
         steps = np.arange(self.count, dtype=np.float64) - (self.count - 1) / 2
@@ -50,6 +54,8 @@ class Axis:
 
     def shrinking(self) -> NDArray[np.float32]:
         """``(count, n)`` weights: mean over a network voxel where the CT is finer, else linear."""
+        if self.own:
+            return np.eye(self.count, dtype=np.float32)
         lower = self.centers_mm - self.widths_mm / 2
         upper = self.centers_mm + self.widths_mm / 2
         at = self.network_centers_mm[:, None]
@@ -109,8 +115,10 @@ class NetworkGrid:
         return turned.transpose(np.argsort(self.order))
 
 
-def network_grid(grid: Grid, spacing_zyx_mm: Sequence[float]) -> NetworkGrid:
+def network_grid(grid: Grid, spacing_zyx_mm: Sequence[float | None]) -> NetworkGrid:
     """The network's grid for a CT: same middle, same extent rounded up to whole voxels.
+
+    Where a spacing is None the CT's own voxels are kept.
 
     Raises:
         OutsideTrainedRegion: ``model.oblique``, an axis is more than 25 degrees off the patient's.
@@ -132,8 +140,9 @@ def network_grid(grid: Grid, spacing_zyx_mm: Sequence[float]) -> NetworkGrid:
         np.arange(grid.rows, dtype=np.float64) * round(grid.row_spacing_mm, 9),
         np.arange(grid.columns, dtype=np.float64) * round(grid.column_spacing_mm, 9),
     )
+    of_one_slice = spacing_zyx_mm[int(np.argmin(axis_of))] or 1.0
     widths = (
-        grid.slice_widths_mm if len(offsets) > 1 else np.array([spacing_zyx_mm[int(np.argmin(axis_of))]]),
+        grid.slice_widths_mm if len(offsets) > 1 else np.array([of_one_slice]),
         np.full(grid.rows, grid.row_spacing_mm),
         np.full(grid.columns, grid.column_spacing_mm),
     )
@@ -141,7 +150,11 @@ def network_grid(grid: Grid, spacing_zyx_mm: Sequence[float]) -> NetworkGrid:
     for a in range(3):
         spacing = spacing_zyx_mm[int(np.flatnonzero(axis_of == a)[0])]
         extent = centers[a][-1] - centers[a][0] + (widths[a][0] + widths[a][-1]) / 2
-        axes.append(Axis(centers[a], widths[a], max(1, int(np.ceil(extent / spacing - 1e-6))), spacing))
+        if spacing is None:
+            count = len(centers[a])
+            axes.append(Axis(centers[a], widths[a], count, float(extent) / count, own=True))
+        else:
+            axes.append(Axis(centers[a], widths[a], max(1, int(np.ceil(extent / spacing - 1e-6))), spacing))
     z, y, x = (int(a) for a in axis_of)
     back = [bool(c < 0) for c in along]
     return NetworkGrid((axes[0], axes[1], axes[2]), (z, y, x), (back[0], back[1], back[2]))

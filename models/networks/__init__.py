@@ -11,7 +11,9 @@ from typing import Any, Final, Protocol
 
 from torch import Tensor, nn
 
+from models.card import NetworkCard
 from models.networks import unet_res_enc
+from models.networks.apart import NetworksApart
 from models.networks.entry import NetworkEntry
 
 
@@ -48,3 +50,17 @@ def build(name: str, *, in_channels: int, classes: int, **arguments: Any) -> nn.
         message = f"no network is called {name!r}; there are: {', '.join(sorted(NETWORKS))}"
         raise KeyError(message)
     return NETWORKS[name].build(in_channels=in_channels, classes=classes, **arguments)
+
+
+def network_of(card: NetworkCard, *, in_channels: int, outputs: int) -> nn.Module:
+    """The network that a card or a recipe asks for, one for each output where they are apart; fresh weights.
+
+    Raises:
+        KeyError: no network has this name.
+        TypeError, ValueError: it does not take these arguments.
+    """
+
+    def make(classes: int) -> nn.Module:
+        return build(card.name, in_channels=in_channels, classes=classes, **card.arguments)
+
+    return NetworksApart(lambda: make(1), outputs) if card.apart else make(outputs)

@@ -66,7 +66,7 @@ class TrainingRun:
     def recipe(self) -> SampleRecipe:
         """What its samples are made of."""
         z, y, x = self.input.spacing_zyx_mm
-        if not z == y == x:
+        if z is None or not z == y == x:
             raise BundleError(
                 "model.card-invalid", "Only cards with the same spacing along every axis can be trained."
             )
@@ -133,7 +133,7 @@ def figures(run: TrainingRun, network: nn.Module, trainer: Trainer) -> dict[str,
 
 def evaluate(run: TrainingRun, network: nn.Module) -> dict[str, dict[str, float]]:
     """DSC by structure on patients left out (where there are any) and on phantoms never trained on."""
-    patch, spacing, channels = run.input.patch_zyx, run.input.spacing_zyx_mm[0], run.input.channels
+    patch, spacing, channels = run.input.patch_zyx, run.recipe.spacing_mm, run.input.channels
     network = network.cpu()
     found = {
         "phantoms_never_trained_on": mean_dsc(network, channels, phantom_cases(patch, spacing, run.cases))

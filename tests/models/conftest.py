@@ -182,7 +182,7 @@ def every_orientation():
 def network_bundle(tmp_path):
     """Make a bundle with a small network of random weights; a function of what its card shall say."""
 
-    def make(structures=("Femur_Head_L", "Femur_Head_R"), *, scale=40.0, change_state=None, **changes):
+    def make(structures=("Femur_Head_L", "Femur_Head_R"), /, *, scale=40.0, change_state=None, **changes):
         outputs = ["background", *structures]
         folder = tmp_path / f"bundle-{len(list(tmp_path.iterdir()))}"
         folder.mkdir()

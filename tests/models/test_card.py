@@ -3,6 +3,8 @@ import yaml
 
 from models.card import BundleError, read_card
 
+SIGMOID = {"activation": "sigmoid", "outputs": ["Femur_Head_L", "Femur_Head_R"]}
+
 
 @pytest.fixture
 def changed(network_bundle):
@@ -44,12 +46,39 @@ def test_a_card_is_read_into_typed_sections(network_bundle):
         ({"kind": "program"}, "a program needs either entry or file"),
         ({"kind": "program", "program": {"file": "model.py"}}, "needs its sha256"),
         ({"limits": "none"}, "card.limits must be a list"),
+        ({"outputs": ["Femur_Head_L", "Femur_Head_R"]}, "the outputs of softmax are background"),
+        ({"activation": "sigmoid"}, "sigmoid has no output background"),
+        ({"activation": "softplus"}, "card.activation must be one of softmax, sigmoid"),
+        ({"thresholds": {"Femur_Head_L": 0.4}}, "thresholds and networks apart need sigmoid"),
+        ({"network": {"name": "unet-res-enc", "apart": True}}, "thresholds and networks apart need sigmoid"),
+        ({**SIGMOID, "thresholds": {"Femur_Head_L": 1.0}}, "thresholds lie between 0 and 1"),
+        ({**SIGMOID, "thresholds": {"Nose": 0.5}}, "Nose is no output"),
+        ({"left_right": {"Nose": ["Nose_L", "Nose_R"]}}, "Nose is no output"),
     ],
 )
 def test_a_mistake_is_named_with_its_key(changed, changes, said):
     with pytest.raises(BundleError, match=said) as refusal:
         changed(**changes)
     assert refusal.value.code == "model.card-invalid"
+
+
+@pytest.mark.parametrize(
+    ("patch", "context", "said"),
+    [([1, 8, 8], 4, "odd number"), ([1, 8, 8], -1, "odd number"), ([8, 8, 8], 5, "a patch of one slice")],
+)
+def test_slices_of_context_are_an_odd_number_around_one(changed, network_bundle, patch, context, said):
+    content = yaml.safe_load((network_bundle().folder / "card.yaml").read_text())["input"]
+    with pytest.raises(BundleError, match=said):
+        changed(input=content | {"patch_zyx": patch, "context_slices": context})
+
+
+def test_two_and_three_dimensions_follow_from_the_patch(changed, network_bundle):
+    content = yaml.safe_load((network_bundle().folder / "card.yaml").read_text())["input"]
+    assert changed().input.dimensions == 3
+    flat = {"patch_zyx": [1, 8, 8], "context_slices": 5, "spacing_zyx_mm": [None, 1.0, 1.0]}
+    read = changed(input=content | flat | {"crop": {"size_yx": [4, 6], "centre": "bone"}}).input
+    assert (read.dimensions, read.in_channels, read.spacing_zyx_mm) == (2, 5, (None, 1.0, 1.0))
+    assert read.crop.size_yx == (4, 6)
 
 
 def test_missing_keys_are_named(changed):

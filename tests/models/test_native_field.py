@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from models.native_field import cropped, field_on_ct, margin
+from models.native_field import cropped, field_on_ct, margin, margin_over_threshold
 from models.preprocess import network_grid
 from models.volume import CtVolume
 
@@ -71,3 +71,23 @@ def test_what_falls_between_the_cts_voxels_is_not_a_structure(make_grid):
     field = np.full((20, 20, 20), -1.0, np.float32)
     field[0, 0, 0] = 0.1
     assert field_on_ct(*cropped(field), grid) is None
+
+
+def test_on_the_cts_own_voxels_nothing_is_interpolated(make_grid, every_orientation):
+    straight = CtVolume(np.zeros((9, 11, 10), np.int16), make_grid((9, 11, 10), (2.0, 1.5, 1.5)))
+    answer = np.random.default_rng(5).normal(-0.5, 1, (9, 11, 10)).astype(np.float32)
+    for orientation in every_orientation:
+        turned = orientation.of(straight)
+        grid = network_grid(turned.grid, (None, None, None))
+        field = field_on_ct(*cropped(answer), grid)
+        found = np.full(turned.hu.shape, -1, np.float32)
+        found[field.slices_zyx] = field.field
+        np.testing.assert_array_equal(orientation.undone(found) > 0, answer > 0)
+        assert set(field.field[field.field > 0]) == set(answer[answer > 0])
+
+
+def test_a_sigmoid_outputs_surface_lies_at_its_threshold():
+    own = np.array([0.2, 0.5, 0.8, 1.0], np.float32)
+    np.testing.assert_allclose(
+        margin_over_threshold(own, 0.2), np.array([0, np.log(4), np.log(16), np.log(9999 * 4)]), atol=1e-3
+    )

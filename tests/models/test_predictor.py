@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -197,3 +199,98 @@ def test_a_real_thorax_is_no_pelvis(pelvis, shared_data, read_series):
 def test_a_real_thorax_with_shoulders_is_no_pelvis(pelvis, shared_data, read_series):
     volume, _ = read_series(shared_data / "dicom" / "breast-98-slices-jpeg2000")
     assert_no_pelvis(pelvis, volume)
+
+
+class Brightness(torch.nn.Module):
+    """Sigmoid outputs of single slices: positive between 250 and 550 HU, and above 600 HU."""
+
+    dimensions = 2
+
+    def forward(self, x):
+        return torch.cat([(0.3 - (x - 0.8).abs()) * 50, (x - 1.2) * 50], dim=1)
+
+
+def flat_card(network_bundle, **changes):
+    """A card of a slice-wise network with an output for both heads and one on the midline."""
+    card = {
+        "network": {"name": "unet-res-enc", "arguments": {"features": [4, 6]}},
+        "outputs": ["Femur_Heads", "Sacrum"],
+        "activation": "sigmoid",
+        "left_right": {"Femur_Heads": ["Femur_Head_L", "Femur_Head_R"]},
+        "structures": {
+            name: {"extent": "bright", "volume_cm3": [0.001, 1e6]}
+            for name in ("Femur_Head_L", "Femur_Head_R", "Sacrum")
+        },
+        "midline": ["Sacrum"],
+    }
+    return network_bundle(("Sacrum",), **(card | changes))
+
+
+@pytest.fixture
+def flat_predictor(network_bundle, monkeypatch):
+    from models import network_run
+
+    def make(**changes):
+        monkeypatch.setattr(network_run, "network_of", lambda *_, **__: Brightness())
+        monkeypatch.setattr(network_run, "load_weights", lambda *_: "0" * 64)
+        card = flat_card(network_bundle, **changes)
+        shown = dataclasses.replace(card.input, spacing_zyx_mm=(None, None, None), patch_zyx=(1, 32, 32))
+        return load(dataclasses.replace(card, input=shown), "cpu")
+
+    return make
+
+
+def two_heads_and_a_sacrum(grid, *, sacrum=True):
+    """Two bright boxes 96 mm apart on some slices, left of the patient larger; a brighter one between them."""
+    hu = np.full(grid.shape_zyx, 0, np.int16)
+    hu[4:8, 20:25, 5:10] = 400  # x runs to the patient's left: this is the right one
+    hu[3:9, 20:26, 52:60] = 400
+    if sacrum:
+        hu[5:9, 30:36, 30:35] = 800
+    return CtVolume(hu, grid)
+
+
+def test_a_flat_sigmoid_network_is_split_into_left_and_right_in_every_orientation(
+    flat_predictor, make_grid, every_orientation
+):
+    straight = two_heads_and_a_sacrum(make_grid((12, 48, 64), (3.0, 2.0, 2.0)))
+    predictor = flat_predictor()
+    for orientation in every_orientation:
+        turned = orientation.of(straight)
+        found = predictor.segment(turned).structures
+        truth = {
+            "Femur_Head_R": (straight.hu == 400) & (np.arange(64) < 30),
+            "Femur_Head_L": (straight.hu == 400) & (np.arange(64) > 35),
+            "Sacrum": straight.hu == 800,
+        }
+        assert set(found) == set(truth)
+        for name, mask in truth.items():
+            np.testing.assert_array_equal(orientation.undone(found[name].mask(turned.hu.shape)), mask)
+
+
+def test_a_head_that_cannot_be_told_left_from_right_is_left_out_and_said_so(flat_predictor, make_grid):
+    volume = two_heads_and_a_sacrum(make_grid((12, 48, 64), (3.0, 2.0, 2.0)), sacrum=False)
+    volume.hu[:, :, :30] = 0  # one head, no midline
+    found = flat_predictor().segment(volume)
+    assert not found.structures
+    unknown = [f.structure for f in found.findings if f.code == "structure.side-unknown"]
+    assert sorted(unknown) == ["Femur_Head_L", "Femur_Head_R"]
+
+
+def test_a_threshold_moves_the_surface(flat_predictor, make_grid):
+    grid = make_grid((6, 48, 64), (3.0, 2.0, 2.0))
+    hu = np.broadcast_to(np.linspace(500, 700, 64).astype(np.int16), grid.shape_zyx).copy()
+    edges = {}
+    for threshold in (0.1, 0.5, 0.9):
+        found = flat_predictor(thresholds={"Sacrum": threshold}).segment(CtVolume(hu, grid), ["Sacrum"])
+        edges[threshold] = hu[found.structures["Sacrum"].mask(hu.shape)].min()
+    # logit((HU/500 - 1.2) * 50) reaches log(t / (1 - t)) at 600 + 10 log(t / (1 - t)) HU
+    for threshold, hu_there in ((0.1, 578.0), (0.5, 600.0), (0.9, 622.0)):
+        assert hu_there <= edges[threshold] <= hu_there + 4
+
+
+def test_a_network_of_the_wrong_dimensions_is_refused(network_bundle):
+    card = network_bundle()
+    flat = dataclasses.replace(card, input=dataclasses.replace(card.input, patch_zyx=(1, 8, 8)))
+    with pytest.raises(BundleError, match="two or three dimensions"):
+        load(flat, "cpu")

@@ -88,3 +88,20 @@ def test_padding_surrounds_the_ct_evenly():
     assert inside == (slice(1, 3), slice(0, 3), slice(1, 3))
     assert large[inside].abs().sum() == 0
     assert int((large == -1000).sum()) == 4 * 3 * 5 - 12
+
+
+def test_without_a_spacing_the_cts_own_voxels_are_kept_even_uneven_ones(make_grid):
+    grid = make_grid((4, 2, 3), (2.0, 2.0, 1.0))
+    grid = Grid(
+        grid.slice_origins_lps_mm + np.array([[0, 0, 0], [0, 0, 0], [0, 0, 3], [0, 0, 9]]),
+        grid.column_step_lps_mm,
+        grid.row_step_lps_mm,
+        2,
+        3,
+    )
+    hu = np.random.default_rng(2).integers(-500, 500, (4, 2, 3))
+    np.testing.assert_array_equal(on_network(hu, grid, (None, None, None)), hu)
+    found = network_grid(grid, (None, 4.0, None))
+    assert found.axes[0].network_centers_mm.tolist() == [0, 2, 7, 15]
+    assert [axis.count for axis in found.axes] == [4, 1, 3]
+    assert found.spacing_zyx_mm == pytest.approx((5.0, 4.0, 1.0))  # slices: (15 + (2 + 8) / 2) / 4

@@ -3,7 +3,7 @@ import torch
 from torch import nn
 
 from models.card import Channel, InputCard
-from models.sliding_window import body_box, gaussian_weights, probabilities, tiles
+from models.sliding_window import gaussian_weights, network_input, probabilities, tiles
 from models.volume import OutsideTrainedRegion
 
 CARD = InputCard((3, 2, 2), (4, 4, 4), 0.5, -1000, (Channel((-1000, 1000), 0, 100),))
@@ -69,26 +69,6 @@ def test_far_from_the_body_there_is_background_and_nobody_looks():
     assert (found[1, :, :, :4] > 0.7).all()
 
 
-def body_in_air(shape, *parts):
-    hu = torch.full(shape, -1000.0)
-    for part in parts:
-        hu[part] = 40
-    return hu
-
-
-def test_the_box_holds_the_body_and_a_rim_but_not_a_couch():
-    card = InputCard((5, 5, 5), (4, 4, 4), 0.5, -1000, ())
-    body, couch = (slice(5, 30), slice(20, 40), slice(15, 45)), (slice(0, 40), slice(50, 51), slice(0, 60))
-    box = body_box(body_in_air((40, 60, 60), body, couch), card)
-    assert box == (slice(1, 34), slice(16, 44), slice(11, 49))
-
-
-def test_the_box_is_as_large_as_a_patch_where_there_is_room():
-    card = InputCard((5, 5, 5), (30, 40, 50), 0.5, -1000, ())
-    box = body_box(body_in_air((60, 60, 45), (slice(2, 12), slice(20, 30), slice(20, 30))), card)
-    assert box == (slice(0, 30), slice(5, 45), slice(0, 45))
-
-
 def test_progress_ends_at_one():
     told = []
     probabilities(Threshold(), torch.zeros(8, 4, 4), CARD, progress=told.append)
@@ -100,3 +80,54 @@ def test_a_volume_of_air_is_refused():
     with pytest.raises(OutsideTrainedRegion) as refusal:
         probabilities(Threshold(), torch.full((4, 4, 4), -1000.0), CARD)
     assert refusal.value.code == "region.only-air"
+
+
+FLAT = InputCard((3, 2, 2), (1, 4, 4), 0.5, -1000, (Channel((-1000, 1000), 0, 100),), context_slices=3)
+
+
+class MiddleOfThree(nn.Module):
+    """One output from three slices: ten times the lower one, the middle one, a tenth of the upper one."""
+
+    def forward(self, x):
+        assert x.shape[1:] == (3, 4, 4)
+        return x[:, 0:1] * 10 + x[:, 1:2] + x[:, 2:3] / 10
+
+
+def test_single_slices_do_not_overlap_and_each_is_seen():
+    starts = [t[0].start for t in tiles((7, 4, 4), (1, 4, 4), 0.5)]
+    assert starts == list(range(7))
+
+
+def test_neighbouring_slices_are_channels_and_the_end_ones_are_repeated():
+    hu = torch.arange(3.0).reshape(3, 1, 1).expand(3, 4, 4)
+    card = InputCard((3, 2, 2), (1, 4, 4), 0, -1000, (Channel((-9, 9), 0, 1), Channel((-9, 9), 0, 10)), 3)
+    place = (slice(0, 1), slice(0, 4), slice(0, 4))
+    assert network_input(hu, place, card)[:, 0, 0].tolist() == pytest.approx([0, 0, 0, 0, 1, 0.1])
+    place = (slice(2, 3), slice(0, 4), slice(0, 4))
+    assert network_input(hu, place, card)[:, 0, 0].tolist() == pytest.approx([1, 0.1, 2, 0.2, 2, 0.2])
+
+
+@pytest.mark.parametrize("batch", [1, 5])
+def test_a_flat_network_gives_each_slice_from_its_neighbours(batch):
+    hu = torch.tensor([10.0, 20.0, -30.0]).reshape(3, 1, 1).expand(3, 6, 5).contiguous()
+    found = probabilities(MiddleOfThree(), hu, FLAT, activation="sigmoid", batch=batch)
+    assert found.shape == (1, 3, 6, 5)
+    logits = [0.1 * 10 + 0.1 + 0.02, 0.1 * 10 + 0.2 - 0.03, 0.2 * 10 - 0.3 - 0.03]
+    for k, logit in enumerate(logits):
+        torch.testing.assert_close(found[0, k], torch.full((6, 5), logit).sigmoid())
+
+
+def test_sigmoid_says_nothing_where_nobody_looked():
+    hu = torch.full((4, 4, 80), -1000.0)
+    hu[:, :, :4] = 50
+    found = probabilities(Threshold(), hu, CARD, activation="sigmoid")
+    assert (found[:, :, :, 30:] == 0).all()
+    assert (found[1, :, :, :4] > 0.5).all()
+
+
+def test_the_spacing_must_be_known():
+    card = InputCard((None, 2, 2), (1, 4, 4), 0, -1000, (Channel((-1000, 1000), 0, 100),))
+    with pytest.raises(ValueError, match="tell their spacing"):
+        probabilities(Threshold(), torch.zeros(2, 4, 4), card)
+    found = probabilities(Threshold(), torch.zeros(2, 4, 4), card, spacing_zyx_mm=(3, 2, 2))
+    assert found.shape == (2, 2, 4, 4)

@@ -1,0 +1,80 @@
+"""Which part of a volume a network looks at: the body, or one box of each slice if its card asks for it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from models.body_shape import opened, parts_of_at_least
+from models.card import CropCard, InputCard
+from models.volume import OutsideTrainedRegion
+
+Box = tuple[slice, slice, slice]
+Mask = NDArray[np.bool_]
+Spacing = tuple[float, float, float]
+
+_BODY_HU: Final = -300.0
+_BONE_HU: Final = 200.0
+_THICK_MM: Final = 10.0  # what is thinner than twice this is couch, or sticks out of the body
+_PART_CM3: Final = 50.0
+_RIM_MM: Final = 20.0  # around what is thick: skin, fingers, some air
+_COARSE_MM: Final = 3.5  # the body is looked for on every n-th voxel, about so far apart
+
+
+def view_box(hu: Tensor, card: InputCard, spacing_zyx_mm: Spacing) -> Box:
+    """The part of ``hu`` ``(z, y, x)`` that is looked at.
+
+    Without a crop it is the body and a rim, at least a patch where there is room. With one, it is every slice
+    and in the plane the card's box about the centre of the body or of its bone, pushed inwards where it would
+    leave the volume, and the whole plane where that is smaller.
+
+    Raises:
+        OutsideTrainedRegion: ``region.only-air``.
+    """
+    steps = [max(1, int(_COARSE_MM / mm)) for mm in spacing_zyx_mm]
+    coarse = hu[:: steps[0], :: steps[1], :: steps[2]].cpu().numpy()
+    z, y, x = (step * mm for step, mm in zip(steps, spacing_zyx_mm, strict=True))
+    body = _body(coarse > _BODY_HU, (z, y, x))
+    if card.crop is not None:
+        return _crop(card.crop, body, coarse, steps, hu.shape)
+    parts: list[slice] = []
+    for axis in range(3):
+        at = np.flatnonzero(body.any(axis=tuple(a for a in range(3) if a != axis))) * steps[axis]
+        rim = math.ceil(_RIM_MM / spacing_zyx_mm[axis])
+        low, high, count = int(at[0]) - rim, int(at[-1]) + steps[axis] + rim, hu.shape[axis]
+        short = max(card.patch_zyx[axis] - (high - low), 0)
+        low, high = low - short // 2, high + short - short // 2
+        low, high = low - max(high - count, 0), high - min(low, 0)  # use the room on the other side
+        parts.append(slice(max(low, 0), min(high, count)))
+    return parts[0], parts[1], parts[2]
+
+
+def _body(dense: Mask, spacing_zyx_mm: Spacing) -> Mask:
+    thick = opened(dense, _THICK_MM, spacing_zyx_mm)
+    body = parts_of_at_least(thick, _PART_CM3, spacing_zyx_mm) if thick.any() else thick
+    if not body.any():
+        body = dense
+    if not body.any():
+        sentence = "This CT shows nothing denser than air; there is nothing to contour."
+        raise OutsideTrainedRegion("region.only-air", sentence)
+    return body
+
+
+def _crop(
+    card: CropCard, body: Mask, hu: NDArray[np.float32], steps: Sequence[int], shape: Sequence[int]
+) -> Box:
+    bone = body & (hu > _BONE_HU)
+    of = bone if card.centre == "bone" and bone.any() else body
+    parts = [slice(0, shape[0])]
+    for axis, size in zip((1, 2), card.size_yx, strict=True):
+        profile = of.sum(axis=tuple(a for a in range(3) if a != axis))
+        centre = float(profile @ np.arange(len(profile)) / profile.sum()) * steps[axis]
+        low = round(centre - (size - 1) / 2)
+        low = max(0, min(low, shape[axis] - size))
+        parts.append(slice(low, min(low + size, shape[axis])))
+    return parts[0], parts[1], parts[2]
