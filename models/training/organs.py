@@ -9,6 +9,9 @@ from models.training.slab import Group
 from models.training.solids import Ellipsoid, ellipsoid, refined, tube
 from models.volume import FloatArray
 
+AORTIC_BIFURCATION = (2, -28, 178)
+CAVAL_CONFLUENCE = (-10, -12, 158)
+
 
 def bladder(plan: BodyPlan) -> Ellipsoid:
     """An ellipsoid behind and above the symphysis; fuller means higher and further forward."""
@@ -94,11 +97,11 @@ def arteries(plan: BodyPlan) -> list[Group]:
     """Aorta and the common, external and internal iliac arteries to the groin."""
     return [
         tube(
-            plan.place([(9, -4, 420), (7, -20, 330), (5, -32, 260), (4, -32, 200), (2, -28, 178)]),
+            plan.place([(9, -4, 420), (7, -20, 330), (5, -32, 260), (4, -32, 200), AORTIC_BIFURCATION]),
             8.5 * plan.size,
             2,
         ),
-        *_branches(plan, offset=(0.0, 0.0), top=(2, -28, 178), radius_mm=5.0),
+        *_branches(plan, offset=(0.0, 0.0), top=AORTIC_BIFURCATION, radius_mm=5.0),
     ]
 
 
@@ -106,11 +109,11 @@ def veins(plan: BodyPlan) -> list[Group]:
     """Inferior vena cava and the iliac veins beside the arteries."""
     return [
         tube(
-            plan.place([(-20, 0, 420), (-19, -14, 330), (-18, -25, 260), (-15, -24, 200), (-10, -12, 158)]),
+            plan.place([(-20, 0, 420), (-19, -14, 330), (-18, -25, 260), (-15, -24, 200), CAVAL_CONFLUENCE]),
             10.0 * plan.size,
             2,
         ),
-        *_branches(plan, offset=(-3.0, 10.0), top=(-10, -12, 158), radius_mm=6.0),
+        *_branches(plan, offset=(-3.0, 10.0), top=CAVAL_CONFLUENCE, radius_mm=6.0),
     ]
 
 

@@ -6,6 +6,7 @@ orientation shows the same patient. Nothing of a real person is in it. A seed gi
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -15,14 +16,16 @@ from numpy.typing import NDArray
 from models.training.body_plan import BodyPlan
 from models.training.phantom_anatomy import Anatomy
 from models.training.phantom_paint import Canvas, Texture
+from models.training.phantom_regions import CTV_STRUCTURES, regions
 from models.training.slab import Slab
-from models.training.tissue_maps import CLASSES, DELIVERED
+from models.training.tissue_maps import CLASSES, COMPOSED, DELIVERED
 from models.volume import CtVolume, FloatArray, Grid
 
 NEVER_TRAINED_FROM_SEED = 900_000
 """Seeds from here on are for demonstrations and tests; training refuses them."""
 
 _SLAB_VOXELS = 3_000_000
+_TISSUES_OF = dict(CLASSES.values()) | COMPOSED
 
 
 class Part(StrEnum):
@@ -40,36 +43,6 @@ _EXTENT_MM = {  # lower and upper corner, from the midpoint of the femoral heads
     Part.THORAX: ((-240.0, -160.0, 420.0), (240.0, 160.0, 640.0)),
     Part.HALF: ((0.0, -160.0, -130.0), (240.0, 160.0, 235.0)),
 }
-
-
-@dataclass(frozen=True, slots=True, repr=False)
-class PhantomSample:
-    """A phantom on a grid.
-
-    Attributes:
-        hu: ``(slices, rows, columns)`` int16, Hounsfield units.
-        tissue: the same shape, uint8 codes of `Tissue`.
-        grid: where the voxels are.
-    """
-
-    hu: NDArray[np.int16]
-    tissue: NDArray[np.uint8]
-    grid: Grid
-
-    @property
-    def volume(self) -> CtVolume:
-        """The CT alone."""
-        return CtVolume(self.hu, self.grid)
-
-    def mask(self, structure: str) -> NDArray[np.bool_]:
-        """True where ``structure`` (TG-263 name) is. Raises KeyError if the phantom has no truth for it."""
-        codes = {name: tissues for name, tissues in CLASSES.values()}[structure]
-        return np.isin(self.tissue, codes)
-
-    def truth(self) -> dict[str, NDArray[np.bool_]]:
-        """The delivered structures that this sample shows, by TG-263 name."""
-        masks = {name: self.mask(name) for name in DELIVERED}
-        return {name: mask for name, mask in masks.items() if mask.any()}
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -108,21 +81,82 @@ class PelvicPhantom:
         )
         return Grid(origins, np.array([pixel_mm, 0, 0]), np.array([0, pixel_mm, 0]), rows, columns)
 
+    @property
+    def structures(self) -> tuple[str, ...]:
+        """The structures whose truth is known, by TG-263 name; some may not be shown, or not exist."""
+        anatomy = self.anatomy()
+        return (*_TISSUES_OF, *regions(anatomy.plan, anatomy.shapes))
+
+    def anatomy(self) -> Anatomy:
+        """The patient's bodies."""
+        return Anatomy.of(self.seed, self.plan, couch=self.couch, contrast=self.contrast)
+
     def sample(self, grid: Grid, *, noise: bool = True) -> PhantomSample:
         """The phantom's CT numbers and tissues at the voxels of ``grid``, in any orientation."""
         hu = np.empty(grid.shape_zyx, np.int16)
         tissue = np.empty(grid.shape_zyx, np.uint8)
-        step = max(1, _SLAB_VOXELS // (grid.rows * grid.columns))
-        anatomy = Anatomy.of(self.seed, self.plan, couch=self.couch, contrast=self.contrast)
-        for first in range(0, len(hu), step):
-            last = min(first + step, len(hu))
-            slab = Slab.of(grid, first, last, self.origin_lps_mm)
+        anatomy = self.anatomy()
+        for slices, slab in _slabs(grid, self.origin_lps_mm):
             canvas = Canvas.blank(slab, Texture(self.seed))
             anatomy.paint(canvas)
             values = canvas.hu + (canvas.noise() * np.float32(self.noise_hu) if noise else 0)
-            hu[first:last] = np.clip(np.rint(values), -1024, 3071)
-            tissue[first:last] = canvas.tissue
-        return PhantomSample(hu, tissue, grid)
+            hu[slices] = np.clip(np.rint(values), -1024, 3071)
+            tissue[slices] = canvas.tissue
+        return PhantomSample(hu, tissue, grid, self)
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class PhantomSample:
+    """A phantom on a grid.
+
+    Attributes:
+        hu: ``(slices, rows, columns)`` int16, Hounsfield units.
+        tissue: the same shape, uint8 codes of `Tissue`.
+        grid: where the voxels are.
+        patient: whose CT it is.
+    """
+
+    hu: NDArray[np.int16]
+    tissue: NDArray[np.uint8]
+    grid: Grid
+    patient: PelvicPhantom
+
+    @property
+    def volume(self) -> CtVolume:
+        """The CT alone."""
+        return CtVolume(self.hu, self.grid)
+
+    def mask(self, structure: str) -> NDArray[np.bool_]:
+        """True where ``structure`` (TG-263 name) is. Raises KeyError if the phantom has no truth for it."""
+        codes = _TISSUES_OF.get(structure)
+        return self._region(structure) if codes is None else np.isin(self.tissue, codes)
+
+    def truth(self) -> dict[str, NDArray[np.bool_]]:
+        """The delivered structures and target volumes that this sample shows, by TG-263 name."""
+        targets = CTV_STRUCTURES if self.patient.plan.female else ()
+        masks = {name: self.mask(name) for name in (*DELIVERED, *targets)}
+        return {name: mask for name, mask in masks.items() if mask.any()}
+
+    def known(self) -> dict[str, NDArray[np.bool_]]:
+        """Every structure whose truth is known here, also where it is known to be absent."""
+        return {name: self.mask(name) for name in self.patient.structures}
+
+    def _region(self, structure: str) -> NDArray[np.bool_]:
+        anatomy = self.patient.anatomy()
+        parts = regions(anatomy.plan, anatomy.shapes)[structure]
+        mask = np.zeros(self.grid.shape_zyx, np.bool_)
+        for slices, slab in _slabs(self.grid, self.patient.origin_lps_mm):
+            for part in parts:
+                part.mark(slab, self.tissue[slices], mask[slices])
+        return mask
+
+
+def _slabs(grid: Grid, origin_lps_mm: FloatArray) -> Iterator[tuple[slice, Slab]]:
+    """Slices of the grid, few enough at a time to be held in memory."""
+    step = max(1, _SLAB_VOXELS // (grid.rows * grid.columns))
+    for first in range(0, grid.shape_zyx[0], step):
+        last = min(first + step, grid.shape_zyx[0])
+        yield slice(first, last), Slab.of(grid, first, last, origin_lps_mm)
 
 
 def pelvic_phantom(seed: int, *, couch: bool = True) -> PelvicPhantom:

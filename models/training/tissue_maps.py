@@ -71,6 +71,11 @@ CLASSES: dict[int, tuple[str, tuple[Tissue, ...]]] = {
 
 CLASS_COUNT = len(CLASSES) + 1
 
+COMPOSED: dict[str, tuple[Tissue, ...]] = {
+    "BoneMarrow": (Tissue.HIP_L, Tissue.HIP_R, Tissue.SACRUM),  # whole bones, as it is drawn on CT
+}
+"""Further structures that are whole tissues; no class of the shipped network."""
+
 DELIVERED = tuple(name for number, (name, _) in CLASSES.items() if number <= 10)
 """The structures of the pelvic bundle; the other classes help training and are not offered."""
 

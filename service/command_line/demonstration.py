@@ -23,6 +23,7 @@ from rich.table import Table
 
 from models.metrics import dice
 from models.training.phantom import PhantomSample, pelvic_phantom
+from models.training.tissue_maps import DELIVERED
 from service.backlog.ledger import Ledger
 from service.command_line.preview import draw_preview
 from service.config.reader import load
@@ -219,7 +220,7 @@ def _report(
     for what, encoded in sorted(tps.received.items(), reverse=True):
         (out / f"{what}.dcm").write_bytes(encoded)
         found |= read_masks(encoded, series.grid, slices)
-    truth = sample.truth()
+    truth = {name: mask for name, mask in sample.truth().items() if name in DELIVERED}
     volumes_cm3 = sample.grid.voxel_volumes_mm3() / 1000.0
     rows = []
     for name, mask in found.items():

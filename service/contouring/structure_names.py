@@ -127,6 +127,14 @@ _KNOWN: Final[tuple[StructureName, ...]] = (
         category=BODY_MODEL,
     ),
     StructureName(
+        "CTV",
+        _sct("228792002", "CTV"),
+        (255, 80, 80),
+        interpreted_type="CTV",
+        largest_cm3=5000,
+        category=TARGET,
+    ),
+    StructureName(
         "CTVn",
         Code("130049", "DCM", "CTV Nodal"),
         (255, 0, 255),

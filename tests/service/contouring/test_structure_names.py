@@ -23,7 +23,7 @@ from service.dicom.character_sets import Repertoire
 PROJECT = (
     "Bladder Rectum Bowel_Small Colon Colon_Sigmoid Bag_Bowel Femur_Head_L Femur_Head_R Bone_Pelvic_L "
     "Bone_Pelvic_R Sacrum Spine BoneMarrow SpinalCord SpinalCanal Uterus A_Iliac_L A_Iliac_R V_Iliac_L "
-    "V_Iliac_R External CTVn CTVp"
+    "V_Iliac_R External CTV CTVn CTVp"
 )
 
 
@@ -77,7 +77,7 @@ def test_both_sides_share_a_code_and_not_a_colour():
 
 def test_only_the_body_is_external_and_only_targets_are_ctv():
     assert [n for n, s in KNOWN.items() if s.interpreted_type == "EXTERNAL"] == ["External"]
-    assert {n for n, s in KNOWN.items() if s.interpreted_type == "CTV"} == {"CTVn", "CTVp"}
+    assert {n for n, s in KNOWN.items() if s.interpreted_type == "CTV"} == {"CTV", "CTVn", "CTVp"}
 
 
 def test_an_unknown_structure_gets_the_same_colour_every_time_and_a_type_from_its_name():
