@@ -18,6 +18,7 @@ from typing import BinaryIO, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from models.training.packed_masks import PackedMasks
 from models.volume import CtVolume, Grid
 
 SIMPLE_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
@@ -47,6 +48,7 @@ class Case:
         volume: on the CT's own grid, in any orientation, never resampled.
         masks: ``(z, y, x)`` by structure, on that grid; they may overlap. A structure that is no key is
             UNKNOWN here (nobody drew it); a mask without a voxel says that it is KNOWN TO BE ABSENT.
+            Cases that were read unpack a mask at each look-up (``PackedMasks``).
     """
 
     name: str
@@ -60,6 +62,11 @@ class Case:
                 message = f"{name!r} names no case: letters, digits, - and _ only"
                 raise ValueError(message)
         shape = self.volume.grid.shape_zyx
+        if isinstance(self.masks, PackedMasks):
+            if self.masks.shape_zyx != shape:
+                message = f"the masks are {self.masks.shape_zyx}, not {shape}"
+                raise ValueError(message)
+            return
         for structure, mask in self.masks.items():
             if mask.shape != shape or mask.dtype != np.bool_:
                 message = f"the mask of {structure} is {mask.dtype} {mask.shape}, not bool {shape}"
@@ -75,17 +82,19 @@ def write_case(stream: BinaryIO, case: Case) -> None:
     limits = np.iinfo(np.int16)
     hu = case.volume.hu
     whole = hu if hu.dtype == np.int16 else np.clip(np.rint(hu), limits.min, limits.max).astype(np.int16)
-    bits = (hu.size + 7) // 8
-    masks = np.empty((len(case.masks), bits), dtype=np.uint8)
-    for row, mask in zip(masks, case.masks.values(), strict=True):
-        row[:] = np.packbits(mask)
+    masks = case.masks
+    if not isinstance(masks, PackedMasks):
+        masks = PackedMasks(grid.shape_zyx)
+        for structure, mask in case.masks.items():
+            masks.put(structure, mask)
+    rows = list(masks.rows.values())
     arrays = {
         "hu": whole,
         "slice_origins_lps_mm": grid.slice_origins_lps_mm,
         "column_step_lps_mm": grid.column_step_lps_mm,
         "row_step_lps_mm": grid.row_step_lps_mm,
-        "structures": np.array(list(case.masks), dtype=np.str_),
-        "masks": masks,
+        "structures": np.array(list(masks), dtype=np.str_),
+        "masks": np.stack(rows) if rows else np.empty((0, (hu.size + 7) // 8), dtype=np.uint8),
     }
     with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED, compresslevel=_COMPRESSION) as archive:
         for key, array in arrays.items():
@@ -110,11 +119,7 @@ def read_case(content: bytes, name: str, patient: str) -> Case:
                 columns=hu.shape[2],
             )
             names = [str(one) for one in archive["structures"]]
-            packed = archive["masks"]
-            masks = {
-                structure: np.unpackbits(row, count=hu.size).astype(np.bool_).reshape(hu.shape)
-                for structure, row in zip(names, packed, strict=True)
-            }
+            masks = PackedMasks(hu.shape, dict(zip(names, archive["masks"], strict=True)))
         return Case(name, patient, CtVolume(hu, grid), masks)
     except (*_READ_ERRORS, IndexError) as error:
         raise DataSetInvalid(

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +14,7 @@ import yaml
 
 from models.training.case_file import Case, DataSetInvalid, write_case
 from models.training.data_set_contents import CASES, FILE, JOURNAL, CaseEntry, Contents, Part, entry_of
+from models.training.full_disk import disk_errors
 
 
 class DataSetWriter:
@@ -46,7 +45,7 @@ class DataSetWriter:
         self._contents = Contents({name: known.get(name, "") for name in structures}, source, licence)
         self._entries: dict[str, CaseEntry] = {}
         _refuse_foreign(folder)
-        with _disk_errors():
+        with disk_errors(DataSetInvalid, "data"):
             (folder / CASES).mkdir(parents=True, exist_ok=True)
             self._resume()
 
@@ -65,7 +64,7 @@ class DataSetWriter:
         self._refuse(case, part)
         file = self._folder / CASES / f"{case.name}.npz"
         unfinished = file.with_suffix(".part")
-        with _disk_errors(unfinished):
+        with disk_errors(DataSetInvalid, "data", unfinished):
             with unfinished.open("wb") as stream:
                 write_case(stream, case)
                 stream.flush()
@@ -77,7 +76,7 @@ class DataSetWriter:
         self._entries[case.name] = entry
 
     def close(self) -> None:
-        """Write ``data.yaml``: from now on the folder is a data set.
+        """Write ``data.yaml``: from now on the folder is a data set. Structures that no case knows drop out.
 
         Raises:
             DataSetInvalid: ``data.empty``, ``data.disk-full`` or ``data.unwritable``.
@@ -85,11 +84,13 @@ class DataSetWriter:
         if not self._entries:
             raise DataSetInvalid("data.empty", "Not one case could be made, so there is no data set.")
         entries = tuple(self._entries[name] for name in self.names)
-        contents = replace(self._contents, cases=entries)
+        known = {name for entry in entries for name in entry.structures}
+        structures = {name: text for name, text in self._contents.structures.items() if name in known}
+        contents = replace(self._contents, structures=structures, cases=entries)
         head = {"fingerprint": contents.fingerprint()}
         text = yaml.safe_dump(head | contents.as_yaml(), sort_keys=False, allow_unicode=True, width=120)
         unfinished = self._folder / f"{FILE}.part"
-        with _disk_errors(unfinished):
+        with disk_errors(DataSetInvalid, "data", unfinished):
             with unfinished.open("w", encoding="utf-8") as stream:
                 stream.write(text)
                 stream.flush()
@@ -161,25 +162,6 @@ def _refuse_foreign(folder: Path) -> None:
         raise DataSetInvalid(
             "data.folder-in-use", "The folder holds other files. Choose a new or an empty folder."
         )
-
-
-@contextmanager
-def _disk_errors(unfinished: Path | None = None) -> Iterator[None]:
-    """A disk that cannot be written to is told in a sentence, and the unfinished file goes."""
-    try:
-        yield
-    except OSError as error:
-        if unfinished is not None:
-            unfinished.unlink(missing_ok=True)
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            raise DataSetInvalid(
-                "data.disk-full",
-                "The disk is full. Make room and run the same command again: it goes on where it stopped.",
-            ) from error
-        reason = error.strerror or type(error).__name__
-        raise DataSetInvalid(
-            "data.unwritable", f"The data set cannot be written ({reason}). Choose another folder."
-        ) from error
 
 
 def _hash(file: Path) -> str:
