@@ -8,7 +8,8 @@ from importlib import import_module
 import typer
 
 COMMAND_FILES = (
-    "node", "configuration", "backlog", "delivery", "contouring", "phantom", "models", "training", "demo",
+    "node", "configuration", "backlog", "delivery", "contouring",
+    "phantom", "models", "data", "training", "demo",
 )  # fmt: skip
 
 

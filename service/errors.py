@@ -8,6 +8,7 @@
     |- SeriesRefused        the person who made the CT or the routing; never retried
     |- SegmentationFailed   nobody at first: retried, then set aside
     |- ModelRefused         the person who chose the model: wrong region, weights that do not match
+    |- DataRefused          the person who makes or names a data set for training
     |- StructureSetInvalid  a developer: the structure set did not survive being read back
     |- DeliveryFailed       the destination; retried where ``retry`` is True
     `- SpoolUnavailable     the administrator: disk full or read-only; retried
@@ -60,6 +61,10 @@ class SegmentationFailed(NodeError):
 
 class ModelRefused(NodeError):
     """The model does not fit this CT or its own card."""
+
+
+class DataRefused(NodeError):
+    """A data set for training cannot be made or used."""
 
 
 class StructureSetInvalid(NodeError):

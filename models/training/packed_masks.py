@@ -21,7 +21,7 @@ class PackedMasks(Mapping[str, NDArray[np.bool_]]):
     ) -> None:
         self.shape_zyx = shape_zyx
         self.rows: dict[str, NDArray[np.uint8]] = dict(rows or {})
-        """By structure ``(voxels / 8,)``, rounded up: C order, first voxel in the highest bit (``packbits``)."""
+        """By structure, ``(voxels / 8,)`` rounded up: C order, first voxel in the highest bit."""
         if any(row.shape != (-(-self._voxels // 8),) or row.dtype != np.uint8 for row in self.rows.values()):
             message = f"a packed mask does not hold the voxels of {shape_zyx}"
             raise ValueError(message)
