@@ -6,14 +6,14 @@ sections, field for key; a key that is not here, or of the wrong type, is refuse
 
 from __future__ import annotations
 
-import types
-import typing
 from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, field, fields, is_dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Union
+from typing import Any, Literal
 
 import yaml
+
+from models.yaml_sections import SectionInvalid, parsed, section
 
 
 class BundleError(ValueError):
@@ -184,11 +184,12 @@ class RegionCard:
 
 @dataclass(frozen=True, slots=True)
 class TrainingData:
-    """One source of what the weights have seen."""
+    """One source of what the weights have seen; ``fingerprint`` is the SHA-256 of a data set."""
 
     name: str
     licence: str
     what: str
+    fingerprint: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,6 +210,7 @@ class Card:
         pairs, midline: (left, right) structures whose sides are checked by position, and what lies between.
         region: how to tell that the CT shows what the model knows; None if any CT will do.
         training, figures, limits: where the weights come from, measured accuracy, what is known not to work.
+        recipe: that the weights were trained by, whole, with what was computed from the data; may be empty.
     """
 
     name: str
@@ -235,6 +237,7 @@ class Card:
     training: tuple[TrainingData, ...] = ()
     figures: Mapping[str, Any] = field(default_factory=dict)
     limits: tuple[str, ...] = ()
+    recipe: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def reference(self) -> str:
@@ -249,14 +252,17 @@ def read_card(file: Path) -> Card:
         BundleError: ``model.card-unreadable`` or ``model.card-invalid``.
     """
     try:
-        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+        content = parsed(file.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise BundleError(
             "model.card-unreadable", f"A model card cannot be read ({type(error).__name__})."
         ) from error
     if not isinstance(content, dict):
         raise BundleError("model.card-invalid", "A model card is not a mapping of keys.")
-    card: Card = _read(Card, content | {"folder": file.parent}, "card")
+    try:
+        card = section(Card, content | {"folder": file.parent}, "card")
+    except SectionInvalid as error:
+        raise BundleError("model.card-invalid", str(error)) from error
     _check(card)
     return card
 
@@ -307,55 +313,3 @@ def _wrong_in_network(card: Card) -> list[str]:
     of_network = {*card.outputs, *_sides(card)}
     foreign += [name for name in card.structures if name not in of_network]
     return wrong + [f"{name} is no output of the network" for name in foreign]
-
-
-def _read(kind: Any, value: Any, where: str) -> Any:  # noqa: ANN401 - a value of any of the card's types
-    """``value`` as read from YAML, made into ``kind``; ``where`` names the key in a refusal."""
-    if is_dataclass(kind) and isinstance(kind, type):
-        return _read_section(kind, value, where)
-    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
-    if origin in (Union, types.UnionType):
-        return (
-            None if value is None else _read(next(a for a in arguments if a is not type(None)), value, where)
-        )
-    if origin is Literal:
-        return _expect(value in arguments, value, where, f"one of {', '.join(arguments)}")
-    if origin is tuple:
-        _expect(isinstance(value, list), value, where, "a list")
-        if arguments[-1] is Ellipsis:
-            return tuple(_read(arguments[0], item, f"{where}[{i}]") for i, item in enumerate(value))
-        _expect(len(value) == len(arguments), value, where, f"{len(arguments)} values")
-        return tuple(
-            _read(a, item, f"{where}[{i}]") for i, (a, item) in enumerate(zip(arguments, value, strict=True))
-        )
-    if origin is Mapping:
-        _expect(isinstance(value, dict), value, where, "a mapping")
-        return {str(key): _read(arguments[1], item, f"{where}.{key}") for key, item in value.items()}
-    return _read_scalar(kind, value, where)
-
-
-def _read_scalar(kind: Any, value: Any, where: str) -> Any:  # noqa: ANN401
-    if kind is float:
-        _expect(isinstance(value, int | float) and not isinstance(value, bool), value, where, "a number")
-        return float(value)
-    if kind is Any:
-        return value
-    return _expect(type(value) is kind or kind is Path, value, where, f"of type {kind.__name__}")
-
-
-def _read_section(kind: type[Any], value: Any, where: str) -> Any:  # noqa: ANN401
-    _expect(isinstance(value, dict), value, where, "a mapping")
-    allowed = {item.name: item for item in fields(kind)}
-    foreign = sorted(set(value) - set(allowed))
-    _expect(not foreign, foreign, where, f"made of the keys {', '.join(allowed)}")
-    needed = [n for n, item in allowed.items() if item.default is MISSING and item.default_factory is MISSING]
-    missing = [name for name in needed if name not in value]
-    _expect(not missing, missing, where, "complete: these keys are missing")
-    hints = typing.get_type_hints(kind)
-    return kind(**{name: _read(hints[name], value[name], f"{where}.{name}") for name in value})
-
-
-def _expect(right: bool, value: Any, where: str, what: str) -> Any:  # noqa: ANN401
-    if not right:
-        raise BundleError("model.card-invalid", f"{where} must be {what}; found {value!r}.")
-    return value
