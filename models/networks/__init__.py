@@ -12,7 +12,7 @@ from typing import Any, Final, Protocol
 from torch import Tensor, nn
 
 from models.card import NetworkCard
-from models.networks import unet_res_enc
+from models.networks import attention_unet, cab_unet, recomia, resau_net, unet_res_enc
 from models.networks.apart import NetworksApart
 from models.networks.entry import NetworkEntry
 
@@ -36,6 +36,10 @@ class Network(Protocol):
 
 
 NETWORKS: Final[Mapping[str, NetworkEntry]] = {
+    **resau_net.ENTRIES,
+    **attention_unet.ENTRIES,
+    **cab_unet.ENTRIES,
+    **recomia.ENTRIES,
     **unet_res_enc.ENTRIES,
 }
 

@@ -28,6 +28,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from models.networks.entry import NetworkEntry
+from models.networks.sizes import cropped_to, padded_to_multiple, scaled
 
 _SLOPE = 0.01
 
@@ -78,7 +79,7 @@ class UnetResEnc(nn.Module):
         if len(features) < 2:
             message = "unet-res-enc needs at least two levels of features"
             raise ValueError(message)
-        features = [max(1, round(width * count)) for count in features]
+        features = scaled(width, *features)
         levels = range(len(features) - 1, 0, -1)
         self.stem = nn.Conv3d(in_channels, features[0], 3, 1, 1, bias=False)
         self.encoder = nn.ModuleList([ResidualBlock(features[0], features[0])])
@@ -92,30 +93,36 @@ class UnetResEnc(nn.Module):
 
     @property
     def stride(self) -> int:
-        """Every axis of the input must be a multiple of this."""
+        """Of the coarsest features."""
         return 1 << (len(self.encoder) - 1)
 
     def forward(self, x: Tensor) -> Tensor:
         """``(n, in_channels, z, y, x)`` to logits ``(n, classes, z, y, x)``."""
-        full: Tensor = self.head(self._decode(x)[0])
-        return full
+        return cropped_to(self.head(self._decode(x)[0]), x.shape[2:])  # (n, classes, z, y, x)
 
     def scales(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Logits for deep supervision: at full and at half resolution."""
+        """Logits for deep supervision: at full and at half resolution, ``(z + 1) // 2`` and so on."""
         full, half = self._decode(x)
-        return self.head(full), self.half_head(half)
+        half_size = [(length + 1) // 2 for length in x.shape[2:]]
+        return (
+            cropped_to(self.head(full), x.shape[2:]),  # (n, classes, z, y, x)
+            cropped_to(self.half_head(half), half_size),  # (n, classes, z/2, y/2, x/2)
+        )
 
     def _decode(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Features of the two finest levels of the decoder, finest first."""
-        x = self.stem(x)
+        """Features of the two finest levels of the decoder, finest first, of sizes padded to the stride."""
+        x, _ = padded_to_multiple(x, self.stride)
+        if x.shape[2:].numel() == self.stride**3:  # one voxel at the coarsest level has no variance
+            x = functional.pad(x, (0, self.stride, 0, 0, 0, 0), mode="replicate")
+        x = self.stem(x)  # (n, 24, z, y, x)
         skips: list[Tensor] = []
         for block in self.encoder:
-            x = block(x)
+            x = block(x)  # (n, 24, z, y, x) to (n, 224, z/16, y/16, x/16)
             skips.append(x)
-        half = x = skips.pop()
+        half = x = skips.pop()  # (n, 224, z/16, y/16, x/16)
         for up, block in zip(self.upsample, self.decoder, strict=True):
             half = x
-            x = block(torch.cat([up(x), skips.pop()], dim=1))
+            x = block(torch.cat([up(x), skips.pop()], dim=1))  # (n, 160, z/8, y/8, x/8) to (n, 24, z, y, x)
         return x, half
 
 
