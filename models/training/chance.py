@@ -34,6 +34,13 @@ class Chance:
         volumes.manual_seed(int(choices.integers(2**62)))
         return cls(choices, volumes, torch.device(device))
 
+    def apart(self) -> Chance:
+        """A chance of this sample too, of its own: what it draws leaves all other draws as they are."""
+        choices = self.choices.spawn(1)[0]
+        volumes = torch.Generator(self.device)
+        volumes.manual_seed(int(choices.integers(2**62)))
+        return Chance(choices, volumes, self.device)
+
     def between(self, low: float, high: float) -> float:
         """A number drawn evenly."""
         return float(self.choices.uniform(low, high))

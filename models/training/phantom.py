@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from models.training.body_plan import BodyPlan
 from models.training.phantom_anatomy import Anatomy
+from models.training.phantom_devices import NO_DEVICES, Devices
 from models.training.phantom_paint import Canvas, Texture
 from models.training.phantom_regions import CTV_STRUCTURES, regions
 from models.training.slab import Slab
@@ -56,6 +57,7 @@ class PelvicPhantom:
         couch: whether the patient lies on a couch.
         noise_hu: standard deviation of the noise.
         contrast: whether vessels and walls are enhanced by contrast medium.
+        devices: packing, applicator, prosthesis.
     """
 
     seed: int
@@ -64,6 +66,7 @@ class PelvicPhantom:
     couch: bool
     noise_hu: float
     contrast: bool
+    devices: Devices = NO_DEVICES
 
     def grid(
         self,
@@ -89,7 +92,9 @@ class PelvicPhantom:
 
     def anatomy(self) -> Anatomy:
         """The patient's bodies."""
-        return Anatomy.of(self.seed, self.plan, couch=self.couch, contrast=self.contrast)
+        return Anatomy.of(
+            self.seed, self.plan, couch=self.couch, contrast=self.contrast, devices=self.devices
+        )
 
     def sample(self, grid: Grid, *, noise: bool = True) -> PhantomSample:
         """The phantom's CT numbers and tissues at the voxels of ``grid``, in any orientation."""
@@ -159,7 +164,7 @@ def _slabs(grid: Grid, origin_lps_mm: FloatArray) -> Iterator[tuple[slice, Slab]
         yield slice(first, last), Slab.of(grid, first, last, origin_lps_mm)
 
 
-def pelvic_phantom(seed: int, *, couch: bool = True) -> PelvicPhantom:
+def pelvic_phantom(seed: int, *, couch: bool = True, devices: Devices = NO_DEVICES) -> PelvicPhantom:
     """The patient of a seed; two seeds differ in sex, size, shape, organ filling, contrast and noise."""
     rng = np.random.default_rng((seed, 1))
     plan = BodyPlan.drawn(rng)
@@ -170,4 +175,5 @@ def pelvic_phantom(seed: int, *, couch: bool = True) -> PelvicPhantom:
         couch=couch,
         noise_hu=float(rng.uniform(8, 16)),
         contrast=bool(rng.random() < 0.4),
+        devices=devices,
     )

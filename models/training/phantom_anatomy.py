@@ -9,6 +9,7 @@ import numpy as np
 
 from models.training import chest, organs, skeleton, torso
 from models.training.body_plan import BodyPlan
+from models.training.phantom_devices import NO_DEVICES, Devices
 from models.training.phantom_paint import Canvas
 from models.training.slab import Field, Group
 from models.training.solids import Distances, ball
@@ -37,15 +38,21 @@ class Anatomy:
         couch: whether the patient lies on a couch.
         hu: CT numbers of the tissues.
         shapes: the bodies by name.
+        seed: which patient.
+        devices: what treatment has put into the patient.
     """
 
     plan: BodyPlan
     couch: bool
     hu: Mapping[str, float]
     shapes: Mapping[str, list[Group]]
+    seed: int
+    devices: Devices
 
     @classmethod
-    def of(cls, seed: int, plan: BodyPlan, *, couch: bool, contrast: bool) -> Anatomy:
+    def of(
+        cls, seed: int, plan: BodyPlan, *, couch: bool, contrast: bool, devices: Devices = NO_DEVICES
+    ) -> Anatomy:
         """Build every body of the patient ``seed``."""
         rng = np.random.default_rng((seed, 2))
         frames = skeleton.vertebra_frames(plan)
@@ -75,12 +82,14 @@ class Anatomy:
             shapes[f"hip_{name}"] = skeleton.hip_bone(plan, side)
             shapes[f"femur_{name}"] = skeleton.femur(plan, side)
             shapes[f"marrow_{name}"] = skeleton.marrow_cavity(plan, side)
-        return cls(plan, couch, _tissue_hu(rng, contrast), shapes)
+        return cls(plan, couch, _tissue_hu(rng, contrast), shapes, seed, devices)
 
     def paint(self, canvas: Canvas) -> None:
-        """Paint couch, fat, muscles, organs and bones, in this order."""
+        """Paint couch, fat, muscles, organs, bones and devices, in this order."""
         self._paint_organs(canvas, self._paint_body(canvas))
         self._paint_bones(canvas)
+        self.devices.paint_applicator(canvas, self.plan)
+        self.devices.paint_prosthesis(canvas, self.plan, self.seed)
 
     def _paint_body(self, canvas: Canvas) -> Distances:
         """Returns the distance to the surface of the muscles under the fat."""
@@ -144,6 +153,7 @@ class Anatomy:
             canvas.fill(canvas.union(self.shapes[name], 3), hu[name], tissue, roughness=3)
         genital = Tissue.UTERUS if self.plan.female else Tissue.PROSTATE
         canvas.fill(canvas.union(self.shapes["genital"], 6), hu["genital"], genital, roughness=6)
+        self.devices.paint_packing(canvas, self.plan)
         canvas.hollow(
             canvas.union(self.shapes["rectum"]),
             Tissue.RECTUM,

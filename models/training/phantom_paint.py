@@ -114,9 +114,16 @@ class Canvas:
         value: float | Distances = hu
         if roughness:
             value = hu + self.texture.at(self.points[w], 5.0, int(tissue), 6) * np.float32(roughness)
-        cover = np.clip(np.float32(0.5) - field.distance / np.float32(self.edge_mm), 0, 1)
-        self.hu[w] += cover * (value - self.hu[w])
+        self.cover(field, value)
         self.tissue[w][field.distance < 0] = tissue
+
+    def cover(self, field: Field | None, hu: float | Distances) -> None:
+        """Paint the inside of a field over the tissues, which are still there: what a device does."""
+        if field is None:
+            return
+        w = field.window
+        share = np.clip(np.float32(0.5) - field.distance / np.float32(self.edge_mm), 0, 1)
+        self.hu[w] += share * (hu - self.hu[w])
 
     def muscle(self, field: Field, hu: float) -> None:
         """Muscle with streaks of fat between its bundles."""

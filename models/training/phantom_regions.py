@@ -3,9 +3,9 @@
 Each is made of bodies in patient millimetres, like all else in the phantom, and of the tissues it may lie on.
 The clinical target volumes of cervical cancer follow the published atlases in outline: nodal volumes are the
 iliac vessels with 7 mm around them, the obturator strip and the presacral space, without bone, muscle, bowel
-and bladder (Taylor et al., Clin Oncol 2007; Small et al., IJROBP 2008 and 2021); the primary volume is uterus,
-cervix, parametria and the upper vagina (Lim et al., IJROBP 2011). They are shapes to train and to test on,
-not a guideline.
+and bladder (Taylor et al., Clin Oncol 2007; Small et al., IJROBP 2008 and 2021); the primary volume is
+uterus, cervix, parametria and the upper vagina (Lim et al., IJROBP 2011). They are shapes to train and to
+test on, not a guideline.
 """
 
 from __future__ import annotations
