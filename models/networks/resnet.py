@@ -166,8 +166,8 @@ class ResNet(nn.Module):
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         """Features of the stem and of each stage, finest first.
 
-        The shapes below are those of ``(n, in_channels, y, x)``, 34 layers at width 1; with 50 the stages give 256
-        to 2048 channels.
+        The shapes below are those of ``(n, in_channels, y, x)``, 34 layers at width 1; with 50 the stages
+        give 256 to 2048 channels.
         """
         features = [self.stem(x)]  # (n, 64, y/2, x/2)
         x = self.pool(features[0])  # (n, 64, y/4, x/4)
