@@ -12,6 +12,7 @@ from torch import Tensor
 
 from models.training.chance import Chance
 from models.training.hollow_organs import paint_hollow_organs
+from models.training.packing import paint_packing
 from models.training.painting import Painting
 from models.training.tissue_maps import MIRRORED, Tissue
 
@@ -97,8 +98,12 @@ _SOLID_ORGANS = (
 )
 
 
-def paint(codes: Tensor, voxel_mm: float, chance: Chance) -> Tensor:
-    """``(z, y, x)`` float HU of tissue ``codes``, without scanner or couch."""
+def paint(codes: Tensor, voxel_mm: float, chance: Chance, packing_share: float = 0.0) -> Tensor:
+    """``(z, y, x)`` float HU of tissue ``codes``, without scanner or couch.
+
+    ``packing_share`` of the pictures that show a cervix get vaginal packing. It is drawn apart, so that a
+    picture without it is the same whatever the share.
+    """
     contrast = chance.happens(0.45)
     means = _means(chance, contrast)
     codes = codes.int()
@@ -118,6 +123,9 @@ def paint(codes: Tensor, voxel_mm: float, chance: Chance) -> Tensor:
     _paint_muscle_and_fat(picture)
     _paint_solid_organs(picture)
     _paint_prosthesis(picture)
+    apart = chance.apart()
+    if apart.happens(packing_share):
+        paint_packing(picture, apart)
     return picture.hu
 
 
