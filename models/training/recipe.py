@@ -224,7 +224,9 @@ class Recipe:
         left_right: an output that holds both sides of a pair, and the (left, right) structures it stands for.
         extents: from where to where a structure goes, for the card, where the recipe knows.
         grid: ranges for the grid search, by dotted key, e.g. ``optimiser.learning_rate``.
-        published: the paper's own figures for it, as printed.
+        published: the paper's own figures for it, as printed: by metric (a column of ``delineate evaluate``,
+            e.g. ``DSC``, ``ASSD_mm``), then by structure (``all``: over all of them), a number, which is their
+            mean, or some of ``{mean, median, sd, variance}``. ``delineate compare`` prints them.
         choices: where the paper is silent or contradicts itself, and what was chosen; one sentence each.
     """
 
