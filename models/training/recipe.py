@@ -225,7 +225,7 @@ class Recipe:
         extents: from where to where a structure goes, for the card, where the recipe knows.
         grid: ranges for the grid search, by dotted key, e.g. ``optimiser.learning_rate``.
         published: the paper's own figures for it, as printed: by metric (a column of ``delineate evaluate``,
-            e.g. ``DSC``, ``ASSD_mm``), then by structure (``all``: over all of them), a number, which is their
+            e.g. ``DSC``, ``ASSD_mm``), then by structure (``all``: over all of them), a number, which is the
             mean, or some of ``{mean, median, sd, variance}``. ``delineate compare`` prints them.
         choices: where the paper is silent or contradicts itself, and what was chosen; one sentence each.
     """
