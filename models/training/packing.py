@@ -21,10 +21,10 @@ _SMALLEST_UTERUS_MM3 = 10_000.0
 
 @dataclass(frozen=True, slots=True)
 class _Cervix:
-    """Where the uterus ends below.
+    """Where the packing is pushed against.
 
     Attributes:
-        at_mm: ``(3,)`` z, y, x of its lowest part, from the corner of the volume.
+        at_mm: ``(3,)`` z, y, x, from the corner of the volume.
         axis: ``(3,)`` unit vector from there to the middle of the uterus.
         to_middle_mm: how far that is.
     """
@@ -40,7 +40,7 @@ def paint_packing(p: Painting, chance: Chance) -> None:
     Bladder, rectum, bowel and bones stay as they are: what is packed is fat, muscle and what has no name. The
     uterus keeps its CT numbers but for the tandem in it.
     """
-    cervix = _cervix(p)
+    cervix = _cervix(p, chance)
     if cervix is None:
         return
     _paint_gauze(p, chance, cervix)
@@ -48,7 +48,8 @@ def paint_packing(p: Painting, chance: Chance) -> None:
         _paint_applicator(p, chance, cervix)
 
 
-def _cervix(p: Painting) -> _Cervix | None:
+def _cervix(p: Painting, c: Chance) -> _Cervix | None:
+    """In the lower part of what the map calls uterus: some maps count the vagina in."""
     uterus = p.where(Tissue.UTERUS)
     found = uterus.nonzero()
     if len(found) * p.voxel_mm**3 < _SMALLEST_UTERUS_MM3:
@@ -60,7 +61,9 @@ def _cervix(p: Painting) -> _Cervix | None:
     lower = found[z_mm < lowest * p.voxel_mm + 12.0].float().mean(0) * p.voxel_mm
     away = found.float().mean(0) * p.voxel_mm - lower
     length = float(away.norm())
-    return _Cervix(lower, away / max(length, 1e-6), length)
+    higher = c.between(0, 0.6) * length
+    axis = away / max(length, 1e-6)
+    return _Cervix(lower + higher * axis, axis, length - higher)
 
 
 def _offsets_mm(p: Painting, centre_mm: Tensor) -> tuple[Tensor, Tensor, Tensor]:
