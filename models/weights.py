@@ -37,11 +37,32 @@ def load_weights(card: Card, network: nn.Module) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
+def stored(state: Mapping[str, Tensor], dtype: torch.dtype = torch.float16) -> dict[str, Tensor]:
+    """A copy of a state dict on the CPU, as a bundle stores it.
+
+    Floating-point numbers become ``dtype``, but not the running statistics of batch norm, whose variances
+    may be anything, nor a tensor with a number that ``dtype`` cannot hold; counters stay as they are.
+    """
+    return {name: _stored(name, tensor.detach().cpu(), dtype) for name, tensor in state.items()}
+
+
+def _stored(name: str, tensor: Tensor, dtype: torch.dtype) -> Tensor:
+    if not tensor.is_floating_point():
+        return tensor.clone().contiguous()
+    short = tensor.to(dtype, copy=True).contiguous()
+    fits = torch.equal(short.isfinite(), tensor.isfinite())
+    return short if fits and not _is_statistic(name) else tensor.float().clone().contiguous()
+
+
+def _is_statistic(name: str) -> bool:
+    return name.endswith(("running_mean", "running_var", "num_batches_tracked"))
+
+
 def save_weights(state: Mapping[str, Tensor], file: Path, dtype: torch.dtype = torch.float16) -> WeightsCard:
-    """Write a state dict to ``file`` in ``dtype``; what the card must say of it."""
-    tensors = {name: tensor.detach().to("cpu", dtype).contiguous() for name, tensor in state.items()}
+    """Write a state dict to ``file`` in ``dtype`` (see `stored`); what the card must say of it."""
+    tensors = stored(state, dtype)
     content = save(tensors)
     file.write_bytes(content)
-    parameters = sum(tensor.numel() for tensor in tensors.values())
+    parameters = sum(tensor.numel() for name, tensor in tensors.items() if not _is_statistic(name))
     kind = str(dtype).removeprefix("torch.")
     return WeightsCard(file.name, hashlib.sha256(content).hexdigest(), kind, parameters)

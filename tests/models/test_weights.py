@@ -4,7 +4,7 @@ from safetensors.torch import load_file
 
 from models.card import BundleError
 from models.networks import build
-from models.weights import load_weights, save_weights
+from models.weights import load_weights, save_weights, stored
 
 
 def tiny(**changes):
@@ -24,6 +24,20 @@ def test_half_precision_weights_become_float32(tmp_path):
     assert said.dtype == "float16"
     assert said.parameters == sum(p.numel() for p in tiny().parameters())
     assert next(iter(load_file(tmp_path / "w.safetensors").values())).dtype == torch.float16
+
+
+def test_statistics_of_batch_norm_and_numbers_beyond_half_precision_stay_as_they_are():
+    state = {
+        "norm.running_var": torch.tensor([1e6, 1e-9]),
+        "norm.num_batches_tracked": torch.tensor(70_000),
+        "norm.weight": torch.tensor([1.0]),
+        "large.weight": torch.tensor([1e5]),
+    }
+    found = stored(state)
+    assert torch.equal(found["norm.running_var"], state["norm.running_var"])
+    assert found["norm.num_batches_tracked"].item() == 70_000
+    assert found["norm.weight"].dtype == torch.float16
+    assert found["large.weight"].tolist() == [1e5]
 
 
 def test_one_changed_byte_is_refused(network_bundle):
