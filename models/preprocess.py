@@ -162,13 +162,15 @@ def network_grid(grid: Grid, spacing_zyx_mm: Sequence[float | None]) -> NetworkG
 
 def to_network(volume: CtVolume, grid: NetworkGrid, device: torch.device) -> Tensor:
     """``(z, y, x)`` float32 HU on the network's grid, axes head, posterior, left; a slab at a time."""
-    by_row, by_column = (torch.from_numpy(grid.axes[a].shrinking()).to(device) for a in (1, 2))
+    rows, columns = grid.axes[1:]
+    by_row, by_column = (torch.from_numpy(axis.shrinking()).to(device) for axis in (rows, columns))
     by_slice = grid.axes[0].shrinking()
     small = torch.zeros((grid.axes[0].count, grid.axes[1].count, grid.axes[2].count), device=device)
     for first in range(0, len(volume.hu), _SLAB):
         slab = torch.from_numpy(np.ascontiguousarray(volume.hu[first : first + _SLAB])).to(device)
-        plane = torch.matmul(slab.float().clamp_(*HU_RANGE), by_column.T)
-        plane = torch.matmul(by_row, plane)
+        plane = slab.float().clamp_(*HU_RANGE)
+        plane = plane if columns.own else torch.matmul(plane, by_column.T)
+        plane = plane if rows.own else torch.matmul(by_row, plane)
         shares = by_slice[:, first : first + _SLAB]
         touched = np.flatnonzero(shares.any(axis=1))
         if len(touched):
