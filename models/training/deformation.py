@@ -61,11 +61,18 @@ def _centre_mm(codes: Tensor, organ: Tissue) -> Tensor | None:
 
 
 def see(
-    anatomy: AnatomyMap, patch_zyx: tuple[int, int, int], spacing_mm: float, chance: Chance
+    anatomy: AnatomyMap,
+    patch_zyx: tuple[int, int, int],
+    spacing_mm: float,
+    chance: Chance,
+    centre_mm: tuple[float, float, float] | None = None,
 ) -> SeenAnatomy:
-    """A random view of ``anatomy`` in a patch of voxels ``spacing_mm`` wide."""
+    """A random view of ``anatomy`` in a patch of voxels ``spacing_mm`` wide.
+
+    ``centre_mm`` (z, y, x in the map) is where its middle lies; drawn if it is not given.
+    """
     fine_shape = tuple(2 * n for n in patch_zyx)
-    knots_mm = _knots_mm(patch_zyx, spacing_mm, chance)
+    knots_mm = _knots_mm(patch_zyx, spacing_mm, chance, centre_mm)
     knots_mm = _bent(knots_mm, patch_zyx, spacing_mm, chance)
     knots_mm = _filled(knots_mm, anatomy, chance)
     fine_mm = functional.interpolate(knots_mm[None], size=fine_shape, mode="trilinear", align_corners=True)[0]
@@ -79,7 +86,12 @@ def see(
     return SeenAnatomy(fine, coarse, fine_known, coarse_known)
 
 
-def _knots_mm(patch_zyx: tuple[int, int, int], spacing_mm: float, chance: Chance) -> Tensor:
+def _knots_mm(
+    patch_zyx: tuple[int, int, int],
+    spacing_mm: float,
+    chance: Chance,
+    centre_mm: tuple[float, float, float] | None,
+) -> Tensor:
     """``(3, k, k, k)`` positions in the map (z, y, x, mm) of knots four voxels apart: turned and scaled."""
     ends = [(n / 2 - 0.25) * spacing_mm for n in patch_zyx]
     axes = [
@@ -91,7 +103,7 @@ def _knots_mm(patch_zyx: tuple[int, int, int], spacing_mm: float, chance: Chance
     wider = 1 + fatness * ((y**2 + x**2) / 150.0**2).clamp(max=1.5)
     at = torch.stack([z, y * wider, x * wider])
     low_or_high = chance.happens(0.35)
-    centre = (
+    drawn = (
         chance.between(50, 410) if low_or_high else chance.between(105, 300),
         chance.between(155, 205),
         220 + chance.between(-25, 25),
@@ -99,7 +111,8 @@ def _knots_mm(patch_zyx: tuple[int, int, int], spacing_mm: float, chance: Chance
     matrix = _turn([math.radians(chance.between(-d, d)) for d in _TURN_DEGREES])
     size = chance.between(0.86, 1.16)
     matrix = (matrix @ torch.diag(torch.tensor([size * chance.between(0.92, 1.08) for _ in range(3)]))).to(at)
-    return torch.einsum("ij,jzyx->izyx", matrix, at) + torch.tensor(centre).to(at)[:, None, None, None]
+    centre = torch.tensor(centre_mm or drawn).to(at)
+    return torch.einsum("ij,jzyx->izyx", matrix, at) + centre[:, None, None, None]
 
 
 def _turn(radians_xyz: list[float]) -> Tensor:

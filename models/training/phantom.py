@@ -6,7 +6,7 @@ orientation shows the same patient. Nothing of a real person is in it. A seed gi
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -17,7 +17,7 @@ from models.training.body_plan import BodyPlan
 from models.training.phantom_anatomy import Anatomy
 from models.training.phantom_devices import NO_DEVICES, Devices
 from models.training.phantom_paint import Canvas, Texture
-from models.training.phantom_regions import CTV_STRUCTURES, regions
+from models.training.phantom_regions import CTV_STRUCTURES, RegionPart, regions
 from models.training.slab import Slab
 from models.training.tissue_maps import CLASSES, COMPOSED, DELIVERED
 from models.volume import CtVolume, FloatArray, Grid
@@ -87,8 +87,11 @@ class PelvicPhantom:
     @property
     def structures(self) -> tuple[str, ...]:
         """The structures whose truth is known, by TG-263 name; some may not be shown, or not exist."""
-        anatomy = self.anatomy()
-        return (*_TISSUES_OF, *regions(anatomy.plan, anatomy.shapes))
+        return (*_TISSUES_OF, *self.regions())
+
+    def regions(self) -> dict[str, list[RegionPart]]:
+        """The structures that are no tissue, by TG-263 name."""
+        return regions(self.plan, self.anatomy().shapes)
 
     def anatomy(self) -> Anatomy:
         """The patient's bodies."""
@@ -134,7 +137,9 @@ class PhantomSample:
     def mask(self, structure: str) -> NDArray[np.bool_]:
         """True where ``structure`` (TG-263 name) is. Raises KeyError if the phantom has no truth for it."""
         codes = _TISSUES_OF.get(structure)
-        return self._region(structure) if codes is None else np.isin(self.tissue, codes)
+        if codes is not None:
+            return np.isin(self.tissue, codes)
+        return self._region(self.patient.regions()[structure])
 
     def truth(self) -> dict[str, NDArray[np.bool_]]:
         """The delivered structures and target volumes that this sample shows, by TG-263 name."""
@@ -144,11 +149,10 @@ class PhantomSample:
 
     def known(self) -> dict[str, NDArray[np.bool_]]:
         """Every structure whose truth is known here, also where it is known to be absent."""
-        return {name: self.mask(name) for name in self.patient.structures}
+        of_tissues = {name: np.isin(self.tissue, codes) for name, codes in _TISSUES_OF.items()}
+        return of_tissues | {name: self._region(parts) for name, parts in self.patient.regions().items()}
 
-    def _region(self, structure: str) -> NDArray[np.bool_]:
-        anatomy = self.patient.anatomy()
-        parts = regions(anatomy.plan, anatomy.shapes)[structure]
+    def _region(self, parts: Sequence[RegionPart]) -> NDArray[np.bool_]:
         mask = np.zeros(self.grid.shape_zyx, np.bool_)
         for slices, slab in _slabs(self.grid, self.patient.origin_lps_mm):
             for part in parts:

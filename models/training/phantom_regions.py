@@ -34,7 +34,7 @@ CTV_STRUCTURES = ("CTV", "CTVp", "CTVn")
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class RegionPart:
     """One connected piece of a region.
 
     Attributes:
@@ -61,7 +61,7 @@ class Part:
         mask[field.window] |= inside
 
 
-def regions(plan: BodyPlan, shapes: Mapping[str, list[Group]]) -> dict[str, list[Part]]:
+def regions(plan: BodyPlan, shapes: Mapping[str, list[Group]]) -> dict[str, list[RegionPart]]:
     """Every region of a body by TG-263 name; ``shapes`` are its bodies as `Anatomy` has them.
 
     A male body has no CTV: the target volumes are those of cervical cancer.
@@ -69,8 +69,8 @@ def regions(plan: BodyPlan, shapes: Mapping[str, list[Group]]) -> dict[str, list
     sac = [Capsule(c.start, c.end, 6.0 * plan.size, 6.0 * plan.size) for c in _capsules(shapes["canal"])]
     loops = _grown([*shapes["bowel"], *shapes["colon"]], _BAG_MARGIN_MM)
     found = {
-        "Bag_Bowel": [Part(loops, _BAG)],
-        "SpinalCord": [Part([sac], (Tissue.CANAL,))],
+        "Bag_Bowel": [RegionPart(loops, _BAG)],
+        "SpinalCord": [RegionPart([sac], (Tissue.CANAL,))],
         **_iliac_vessels(plan, shapes),
     }
     if plan.female:
@@ -79,7 +79,7 @@ def regions(plan: BodyPlan, shapes: Mapping[str, list[Group]]) -> dict[str, list
     return found
 
 
-def _iliac_vessels(plan: BodyPlan, shapes: Mapping[str, list[Group]]) -> dict[str, list[Part]]:
+def _iliac_vessels(plan: BodyPlan, shapes: Mapping[str, list[Group]]) -> dict[str, list[RegionPart]]:
     """Common, internal and external iliac arteries and veins from where they part to the groin."""
     low = float(plan.place((66, -58, _HEAD_TOP_Z_MM))[2])
     found = {}
@@ -89,12 +89,12 @@ def _iliac_vessels(plan: BodyPlan, shapes: Mapping[str, list[Group]]) -> dict[st
     ):
         x, _, high = (float(v) for v in plan.place(top))
         right, left = (_grown(shapes[kind][i : i + 2], _JOINT_MM) for i in (1, 3))
-        found[f"{name}_L"] = [Part(left, (tissue,), (x, -np.inf, low), (np.inf, np.inf, high))]
-        found[f"{name}_R"] = [Part(right, (tissue,), (-np.inf, -np.inf, low), (x, np.inf, high))]
+        found[f"{name}_L"] = [RegionPart(left, (tissue,), (x, -np.inf, low), (np.inf, np.inf, high))]
+        found[f"{name}_R"] = [RegionPart(right, (tissue,), (-np.inf, -np.inf, low), (x, np.inf, high))]
     return found
 
 
-def _primary(plan: BodyPlan) -> list[Part]:
+def _primary(plan: BodyPlan) -> list[RegionPart]:
     """CTVp: uterus and cervix, the upper 20 mm of the vagina, parametria to the wall of the pelvis."""
     k = plan.size
     uterus, vagina, *_ = organs.genital_organs(plan)
@@ -108,10 +108,10 @@ def _primary(plan: BodyPlan) -> list[Part]:
             [(6, 20, -12), (24, 20, -12), (42, 20, -10)],
         ]
         groups.append(sheet(plan.place(rows, side), np.array([[12, 11, 9], [13, 11, 9], [10, 9, 8]]) * k, 2))
-    return [Part(groups, _TARGET), Part([vagina], _TARGET, (-np.inf, -np.inf, low))]
+    return [RegionPart(groups, _TARGET), RegionPart([vagina], _TARGET, (-np.inf, -np.inf, low))]
 
 
-def _nodal(plan: BodyPlan, shapes: Mapping[str, list[Group]]) -> list[Part]:
+def _nodal(plan: BodyPlan, shapes: Mapping[str, list[Group]]) -> list[RegionPart]:
     """CTVn: common, external and internal iliac, obturator and presacral nodes of both sides."""
     k = plan.size
     top = float(plan.place((0, 6, _L4_L5_Z_MM))[2])
@@ -138,8 +138,8 @@ def _nodal(plan: BodyPlan, shapes: Mapping[str, list[Group]]) -> list[Part]:
         2,
     )
     return [
-        Part(_grown(outer, NODAL_MARGIN_MM), _TARGET, (-np.inf, -np.inf, low), (np.inf, np.inf, top)),
-        Part([*_grown(inner, NODAL_MARGIN_MM), *strips, presacral], _TARGET),
+        RegionPart(_grown(outer, NODAL_MARGIN_MM), _TARGET, (-np.inf, -np.inf, low), (np.inf, np.inf, top)),
+        RegionPart([*_grown(inner, NODAL_MARGIN_MM), *strips, presacral], _TARGET),
     ]
 
 

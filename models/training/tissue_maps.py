@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import lzma
+import zipfile
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
 
 import numpy as np
+from numpy.lib.npyio import NpzFile
 from numpy.typing import NDArray
+
+from models.training.case_file import DataSetInvalid
 
 
 class Tissue(IntEnum):
@@ -144,10 +149,58 @@ def read_left_out(path: Path, patients: Iterable[str]) -> Iterator[TissueMap]:
     yield from (m for m in _all_maps(path) if m.source.startswith((*HELD_OUT_PATIENTS, *patients)))
 
 
+def tissue_map_names(path: Path) -> tuple[str, ...]:
+    """Names of all maps of a file, in its order."""
+    with _opened(path) as archive:
+        return tuple(name for name in archive.files if name != "shape")
+
+
+def read_tissue_map(path: Path, name: str) -> TissueMap:
+    """One map of a file; KeyError if it has none of this name."""
+    with _opened(path) as archive:
+        return _unpacked(archive, name)
+
+
+def write_tissue_maps(path: Path, maps: Iterable[TissueMap]) -> None:
+    """Write a file of maps, all of one shape, in one piece."""
+    arrays: dict[str, NDArray[np.generic]] = {}
+    for one in maps:
+        arrays.setdefault("shape", np.array(one.codes.shape))
+        arrays[one.source] = np.frombuffer(lzma.compress(one.codes.tobytes(), preset=6), np.uint8)
+    part = path.with_name(f".{path.name}.part")
+    with part.open("wb") as stream:
+        np.savez(stream, **arrays)  # type: ignore[arg-type]
+    part.replace(path)
+
+
 def _all_maps(path: Path) -> Iterator[TissueMap]:
-    with np.load(path) as archive:
-        shape = tuple(int(n) for n in archive["shape"])
+    with _opened(path) as archive:
         for name in archive.files:
             if name != "shape":
-                raw = lzma.decompress(archive[name].tobytes())
-                yield TissueMap(name, np.frombuffer(raw, np.uint8).reshape(shape).copy())
+                yield _unpacked(archive, name)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[NpzFile]:
+    """The archive; a file that is none is refused."""
+    try:
+        archive = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise DataSetInvalid(
+            "maps.unreadable", "The file of tissue maps cannot be read. Name an .npz file of tissue maps."
+        ) from error
+    if not isinstance(archive, NpzFile) or "shape" not in archive.files:
+        raise DataSetInvalid("maps.unreadable", "The file holds no tissue maps: an array 'shape' is missing.")
+    with archive:
+        yield archive
+
+
+def _unpacked(archive: NpzFile, name: str) -> TissueMap:
+    shape = tuple(int(n) for n in archive["shape"])
+    try:
+        codes = np.frombuffer(lzma.decompress(archive[name].tobytes()), np.uint8).reshape(shape).copy()
+    except (lzma.LZMAError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise DataSetInvalid(
+            "maps.damaged", f"Tissue map {name} is damaged. Copy the file again, or make it again."
+        ) from error
+    return TissueMap(name, codes)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from service.command_line import data_synthesis
+from service.command_line.data_refusals import refusals
+
 app = typer.Typer()
 data_app = typer.Typer(help="Data sets for training: make them, check them.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
+data_app.add_typer(data_synthesis.app)
 
 
 @data_app.command()
@@ -35,15 +37,3 @@ def check(
         known = sum(structure in data.entry(name).structures for name in data.names())
         print(f"  {structure:<18}{known:>5}")
     print(f"intact  sha256 {data.fingerprint}")
-
-
-@contextmanager
-def refusals() -> Iterator[None]:
-    """What ``models`` refuses, as a refusal that the command line prints as a sentence."""
-    from models.training.data_set import DataSetInvalid
-    from service.errors import DataRefused
-
-    try:
-        yield
-    except DataSetInvalid as error:
-        raise DataRefused(error.code, str(error)) from error

@@ -5,7 +5,7 @@ import pytest
 from scipy import ndimage
 
 from models.training.phantom import PhantomSample, pelvic_phantom
-from models.training.phantom_regions import NODAL_MARGIN_MM, Part
+from models.training.phantom_regions import NODAL_MARGIN_MM, RegionPart
 from models.training.slab import Slab
 from models.training.solids import ball
 from models.training.tissue_maps import Tissue
@@ -39,18 +39,18 @@ def test_a_part_is_its_body_where_the_tissue_allows_it_and_between_its_limits():
     tissue = np.full(grid.shape_zyx, Tissue.FAT, np.uint8)
     tissue[:, :, : grid.columns // 2] = Tissue.MUSCLE
 
-    def cm3(part: Part) -> float:
+    def cm3(part: RegionPart) -> float:
         mask = np.zeros(grid.shape_zyx, np.bool_)
         part.mark(slab, tissue, mask)
         return mask.sum() * 0.5**3 / 1000
 
     whole = 4 / 3 * np.pi * 1.0**3
     groups = [[ball(np.zeros(3), 10.0)]]
-    assert cm3(Part(groups, (Tissue.FAT, Tissue.MUSCLE))) == pytest.approx(whole, rel=0.01)
-    assert cm3(Part(groups, (Tissue.FAT,))) == pytest.approx(whole / 2, rel=0.02)
-    above = Part(groups, (Tissue.FAT,), low_mm=(-np.inf, -np.inf, 0.0))
+    assert cm3(RegionPart(groups, (Tissue.FAT, Tissue.MUSCLE))) == pytest.approx(whole, rel=0.01)
+    assert cm3(RegionPart(groups, (Tissue.FAT,))) == pytest.approx(whole / 2, rel=0.02)
+    above = RegionPart(groups, (Tissue.FAT,), low_mm=(-np.inf, -np.inf, 0.0))
     assert cm3(above) == pytest.approx(whole / 4, rel=0.03)
-    assert cm3(Part([[ball((99.0, 0, 0), 10.0)]], (Tissue.FAT,))) == 0
+    assert cm3(RegionPart([[ball((99.0, 0, 0), 10.0)]], (Tissue.FAT,))) == 0
 
 
 def test_the_ctv_is_the_primary_and_the_nodal_one_together():

@@ -4,15 +4,20 @@ import numpy as np
 import pytest
 
 from models.catalog import find_bundle
+from models.training.case_file import DataSetInvalid
 from models.training.tissue_maps import (
     CLASS_COUNT,
     CLASSES,
     DELIVERED,
     Tissue,
+    TissueMap,
     class_table,
     mirror_table,
     read_left_out,
+    read_tissue_map,
     read_tissue_maps,
+    tissue_map_names,
+    write_tissue_maps,
 )
 
 
@@ -66,3 +71,31 @@ def test_every_tissue_belongs_to_at_most_one_class():
     assert sum(len(tissues) for _, tissues in CLASSES.values()) == int((table > 0).sum())
     assert table[Tissue.VEIN] == table[Tissue.ARTERY] == 12
     assert table[Tissue.FEMUR_SHAFT_L] == 0
+
+
+def test_a_file_that_is_written_is_read_back_one_map_at_a_time(tmp_path):
+    drawn = np.random.default_rng(1).integers(0, 35, (4, 5, 6)).astype(np.uint8)
+    write_tissue_maps(tmp_path / "m.npz", [TissueMap("a__b", drawn), TissueMap("c", drawn[::-1].copy())])
+    assert tissue_map_names(tmp_path / "m.npz") == ("a__b", "c")
+    assert (read_tissue_map(tmp_path / "m.npz", "c").codes == drawn[::-1]).all()
+    assert [m.source for m in read_tissue_maps(tmp_path / "m.npz")] == ["a__b", "c"]
+    assert [file.name for file in tmp_path.iterdir()] == ["m.npz"]
+
+
+def test_a_file_that_holds_no_maps_or_damaged_ones_is_refused(tmp_path, file):
+    (tmp_path / "text.npz").write_text("no archive")
+    np.savez(tmp_path / "other.npz", something=np.zeros(3))
+    np.savez(tmp_path / "damaged.npz", shape=np.array((2, 2, 2)), a=np.zeros(9, np.uint8))
+    for name, code in (
+        ("text", "maps.unreadable"),
+        ("other", "maps.unreadable"),
+        ("absent", "maps.unreadable"),
+    ):
+        with pytest.raises(DataSetInvalid) as refused:
+            tissue_map_names(tmp_path / f"{name}.npz")
+        assert refused.value.code == code
+    with pytest.raises(DataSetInvalid) as refused:
+        read_tissue_map(tmp_path / "damaged.npz", "a")
+    assert refused.value.code == "maps.damaged"
+    with pytest.raises(KeyError):
+        read_tissue_map(file, "word_9999")
