@@ -9,7 +9,7 @@ import typer
 
 COMMAND_FILES = (
     "node", "configuration", "backlog", "delivery", "contouring",
-    "phantom", "models", "data", "training", "demo",
+    "phantom", "models", "data", "training", "evaluation", "demo",
 )  # fmt: skip
 
 

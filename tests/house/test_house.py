@@ -24,7 +24,9 @@ from service.config.schema import json_schema
 Command = Any  # typer brings its own copy of click
 
 DOCUMENTS = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "config.yaml", *(
-    f"docs/{name}.md" for name in ("configuration", "conformance", "data", "house", "operations", "training")
+    f"docs/{name}.md" for name in (
+        "configuration", "conformance", "data", "evaluation", "house", "operations", "training",
+    )
 ))  # fmt: skip
 LOOPS_THAT_CATCH_EVERYTHING = {
     "service/arrival/association.py": 2,  # one association must not take the SCP down: its thread, its end

@@ -1,0 +1,132 @@
+"""``delineate evaluate`` and ``delineate compare``: how good models are on a data set."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from models.card import Card
+    from models.training.data_set import Part
+    from models.training.evaluation import Evaluation, Progress
+
+app = typer.Typer()
+
+Data = Annotated[Path, typer.Option(help="Data set to measure on.", exists=True, file_okay=False)]
+PartName = Annotated[str, typer.Option("--part", help="train, validation, test or all.")]
+Tolerance = Annotated[
+    float, typer.Option("--tolerance-mm", min=0, help="Of the surface Dice and the surface overlap.")
+]
+Bundles = Annotated[
+    list[Path] | None, typer.Option("--bundles", help="folder with further bundles, repeatable")
+]
+Device = Annotated[str, typer.Option(help="auto, cpu, or cuda where there is a GPU.")]
+
+
+@app.command()
+def evaluate(  # noqa: PLR0913, PLR0917 - one argument for each option
+    bundle: Annotated[str, typer.Argument(help="NAME@VERSION, or the folder of a bundle.")],
+    data: Data,
+    out: Annotated[Path, typer.Option(help="Folder of the report; an earlier one is replaced.")],
+    part: PartName = "test",
+    tolerance_mm: Tolerance = 2.0,
+    worst: Annotated[int, typer.Option(min=0, help="Worst cases of each structure to draw.")] = 3,
+    device: Device = "auto",
+    bundles: Bundles = None,
+) -> None:
+    """Measure a model on the cases of a data set: every metric, box plots, worst cases, one report.
+
+    OUT/report.html tells everything in one file; figures.csv, cases.csv and summary.csv are for
+    spreadsheets. docs/evaluation.md defines every metric.
+    """
+    from models.training.data_set import DataSet
+    from models.training.evaluation_pictures import why_no_pictures
+    from models.training.evaluation_run import REPORT, Options, run_evaluation
+
+    options = Options(part_named(part), tolerance_mm, worst, device)
+    with refusals():
+        card = bundle_named(bundle, bundles)
+        with progress_bar() as told:
+            evaluation = run_evaluation(card, DataSet.open(data), out, options, told)
+    _print_glance(evaluation)
+    if (why := why_no_pictures()) is not None:
+        print(why)
+    print(out / REPORT)
+
+
+def bundle_named(reference: str, bundles: list[Path] | None) -> Card:
+    """The card of NAME@VERSION or of the bundle in a folder; raises `models.card.BundleError`."""
+    from models.card import read_card
+    from models.catalog import find_bundle
+
+    folder = Path(reference)
+    return read_card(folder / "card.yaml") if folder.is_dir() else find_bundle(reference, bundles or ())
+
+
+def part_named(name: str) -> Part | None:
+    """The part of a data set; None for ``all``."""
+    from models.training.data_set import PARTS
+
+    for part in PARTS:
+        if part == name:
+            return part
+    if name != "all":
+        raise typer.BadParameter(f"--part is one of {', '.join(PARTS)} and all; found {name!r}")
+    return None
+
+
+@contextmanager
+def refusals() -> Iterator[None]:
+    """What ``models`` refuses, as a refusal that the command line prints as a sentence."""
+    from models.card import BundleError
+    from models.training.evaluation import EvaluationRefused
+    from service.command_line.data_refusals import refusals as data_refusals
+    from service.errors import DataRefused, ModelRefused
+
+    try:
+        with data_refusals():
+            yield
+    except BundleError as error:
+        raise ModelRefused(error.code, str(error)) from error
+    except EvaluationRefused as error:
+        raise DataRefused(error.code, str(error)) from error
+
+
+@contextmanager
+def progress_bar() -> Iterator[Progress]:
+    """A bar on the terminal; called with the part done and the case that is looked at."""
+    from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bar
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.percentage:>3.0f} %"),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Bar(*columns) as bar:
+        task = bar.add_task("reading", total=1.0)
+        yield lambda done, case: bar.update(task, completed=done, description=case or "done")
+
+
+def _print_glance(evaluation: Evaluation) -> None:
+    from rich.table import Table
+
+    from models.training.evaluation_report import GLANCE, glance
+    from service.command_line.tables import print_table
+
+    table = Table(title=f"{evaluation.setting.model}, {len(evaluation.cases)} cases")
+    head, lines = glance(evaluation)
+    for name in head:
+        table.add_column(name, justify="right" if name in GLANCE else "left")
+    for line in lines:
+        table.add_row(*line)
+    print_table(table)
+    refused = len(evaluation.cases) - len(evaluation.answered)
+    if refused:
+        print(f"refused by the model: {refused} cases")
