@@ -12,7 +12,16 @@ from typing import Any, Final, Protocol
 from torch import Tensor, nn
 
 from models.card import NetworkCard
-from models.networks import attention_unet, cab_unet, recomia, resau_net, unet_res_enc
+from models.networks import (
+    attention_unet,
+    cab_unet,
+    deeplab_v3_plus,
+    mnet,
+    recomia,
+    resau_net,
+    unet_plus_plus,
+    unet_res_enc,
+)
 from models.networks.apart import NetworksApart
 from models.networks.entry import NetworkEntry
 
@@ -36,6 +45,9 @@ class Network(Protocol):
 
 
 NETWORKS: Final[Mapping[str, NetworkEntry]] = {
+    **mnet.ENTRIES,
+    **unet_plus_plus.ENTRIES,
+    **deeplab_v3_plus.ENTRIES,
     **resau_net.ENTRIES,
     **attention_unet.ENTRIES,
     **cab_unet.ENTRIES,

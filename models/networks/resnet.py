@@ -11,7 +11,9 @@ Chosen where the papers differ or are silent:
   weight's shape changes by that.
 - ``dimensions=3`` makes every convolution, batch norm and pooling three-dimensional.
 - ``pooled_stem=False`` leaves the max pooling out: everything after the stem is then twice as fine.
-- Fresh weights (PyTorch's default), no classifier, none trained on photographs.
+- Fresh weights, no classifier, none trained on photographs. PyTorch's default but for each block's last batch
+  norm, which begins at 0 (Goyal 2017, section 5.1): fifty fresh layers are otherwise so sensitive that with
+  two small images a step the network in use gives other answers than in training.
 
 Parameters, counted by hand, for three input channels and two dimensions. No convolution has a bias; batch
 norm has 2 a channel. A basic block keeping c channels has 18 c² + 4 c, one from c/2 to c with its projection
@@ -67,6 +69,15 @@ class ConvNorm(nn.Sequential):
         super().__init__(
             _CONV[dimensions](in_channels, out_channels, kernel, stride, padding, dilation, bias=False),
             _NORM[dimensions](out_channels),
+        )
+
+
+class ConvNormReLU(nn.Sequential):
+    """`ConvNorm` in two dimensions, then ReLU."""
+
+    def __init__(self, in_channels: int, out_channels: int, kernel: int, dilation: int = 1) -> None:
+        super().__init__(
+            ConvNorm(in_channels, out_channels, kernel, dilation=dilation), nn.ReLU(inplace=True)
         )
 
 
@@ -162,6 +173,8 @@ class ResNet(nn.Module):
             self.stages.append(nn.Sequential(first, *others))
             channels.append(first.out_channels)
         self.channels = tuple(channels)
+        for block in (each for stage in self.stages for each in stage):
+            nn.init.zeros_(block.body[-1][1].weight)
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         """Features of the stem and of each stage, finest first.
