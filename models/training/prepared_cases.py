@@ -88,6 +88,10 @@ class PreparedCases:
         data: the data set.
         recipe: its grid, crop, patch and structures.
         folder: where prepared cases are kept.
+
+    Raises:
+        DataSetInvalid: ``data.structures-too-many``, or ``data.structure-never-drawn``: a structure of the
+            recipe is unknown in every case that could teach it, so the network would say it by chance.
     """
 
     def __init__(self, data: DataSet, recipe: Recipe, folder: Path) -> None:
@@ -99,6 +103,7 @@ class PreparedCases:
         self._card = recipe.input.card(())
         self._sides = {name: recipe.left_right.get(name, (name,)) for name in recipe.targets}
         self._cases: dict[str, PreparedCase] = {}
+        _refuse_untaught(data, recipe, self._sides)
 
     @property
     def structures(self) -> tuple[str, ...]:
@@ -144,6 +149,18 @@ class PreparedCases:
                 _rename(part, folder)
             finally:
                 shutil.rmtree(part, ignore_errors=True)
+
+
+def _refuse_untaught(data: DataSet, recipe: Recipe, sides: Mapping[str, Sequence[str]]) -> None:
+    names = (*data.names("train"), *(data.names("validation") if recipe.end.vary_validation else ()))
+    known = [set(data.entry(name).structures) for name in names]
+    untaught = [name for name, parts in sides.items() if not any(set(parts) <= each for each in known)]
+    if names and untaught:
+        sentence = (
+            f"In no training case was anybody looking for {', '.join(untaught)}. Take it out of the recipe's "
+            "structures, or import it by its name."
+        )
+        raise DataSetInvalid("data.structure-never-drawn", sentence)
 
 
 def _rename(part: Path, folder: Path) -> None:

@@ -53,7 +53,8 @@ def test_on_a_coarser_grid_a_voxel_is_of_what_fills_more_than_half_of_it(tmp_pat
 def test_unknown_is_not_absent(tmp_path):
     recipe = recipe_for(["Bladder", "Rectum", "Uterus"], (1, 8, 8))
     masks = {"Bladder": block((1, 2), (3, 9), (4, 10)), "Uterus": np.zeros(SHAPE, bool)}
-    found = prepared(tmp_path, [case_of(1, masks)], recipe).get("p0001-1")
+    cases = [case_of(1, masks), case_of(2, {"Rectum": block((1, 2), (3, 9), (4, 10))})]
+    found = prepared(tmp_path, cases, recipe).get("p0001-1")
     assert found.known.tolist() == [True, False, True]
     assert [len(places) for places in found.places] == [36, 0, 0]
     assert found.in_slice.sum(axis=1).tolist() == [1, 0, 0]
@@ -174,6 +175,20 @@ def test_a_folder_that_cannot_be_written_to_is_told(tmp_path):
     with pytest.raises(DataSetInvalid) as refused:
         cases.get("p0001-1")
     assert refused.value.code == "prepared.unwritable"
+
+
+def test_a_structure_that_no_training_case_could_teach_is_refused_by_its_name(tmp_path):
+    """One in which a pair learned as one is never complete is not taught either."""
+    one_side = {"Bladder": np.zeros(SHAPE, bool), "Femur_Head_L": np.zeros(SHAPE, bool)}
+    other_side = {"Bladder": np.zeros(SHAPE, bool), "Femur_Head_R": np.zeros(SHAPE, bool)}
+    recipe = recipe_for(
+        ["Bladder", "Rectum", "Femur_Head_L", "Femur_Head_R"],
+        (1, 8, 8),
+        left_right={"Femur_Heads": ["Femur_Head_L", "Femur_Head_R"]},
+    )
+    with pytest.raises(DataSetInvalid, match=r"looking for Rectum, Femur_Heads\. Take it out") as refused:
+        prepared(tmp_path, [case_of(1, one_side), case_of(2, other_side)], recipe)
+    assert refused.value.code == "data.structure-never-drawn"
 
 
 def test_more_structures_than_bits_are_refused(tmp_path):

@@ -28,9 +28,8 @@ TURNING = [
 def source_of(tmp_path, cases, recipe, **keywords):
     folder = tmp_path / f"data-{len(list(tmp_path.iterdir()))}"
     prepared = PreparedCases(data_of(folder, cases), recipe, tmp_path / "prepared")
-    names = [case.name for case in cases]
-    keywords = {"seed": 5} | keywords
-    return PatchSource(prepared, names, recipe, keywords.pop("channels", PLAIN), **keywords)
+    keywords = {"seed": 5, "names": [case.name for case in cases]} | keywords
+    return PatchSource(prepared, keywords.pop("names"), recipe, keywords.pop("channels", PLAIN), **keywords)
 
 
 def slices_of(batch):
@@ -214,8 +213,9 @@ def test_validation_is_not_augmented(tmp_path):
 
 def test_around_false_positives_the_middle_is_one_of_those_noted(tmp_path):
     recipe = recipe_for(["Bladder", "Rectum"], (3, 5, 5), batch=40, sampling={"around_false_positives": 1.0})
-    cases = [case_of(n, {"Bladder": BLADDER}) for n in (1, 2)]  # nobody looked for the rectum
-    source = source_of(tmp_path, cases, recipe)
+    cases = [case_of(n, {"Bladder": BLADDER}) for n in (1, 2)]  # nobody looked for their rectum
+    cases.append(case_of(3, {"Rectum": BLADDER}))
+    source = source_of(tmp_path, cases, recipe, names=["p0001-1", "p0002-1"])
     anywhere = source.batch(0)
     bladder, rectum = block((3, 5), (8, 10), (6, 8)), block((1, 5), (4, 16), (4, 20))
     said = torch.from_numpy(np.stack([bladder, rectum]))
@@ -263,8 +263,9 @@ def test_a_case_without_the_target_is_a_negative_and_one_that_nobody_looked_at_i
 )
 def test_a_data_set_that_teaches_nothing_is_refused(tmp_path, masks, sampling):
     recipe = recipe_for(["Bladder"], (1, 8, 8), sampling=sampling)
+    cases = [case_of(1, masks), case_of(2, {"Bladder": BLADDER})]
     with pytest.raises(DataSetInvalid, match="None of these cases shows Bladder") as refused:
-        source_of(tmp_path, [case_of(1, masks)], recipe)
+        source_of(tmp_path, cases, recipe, names=["p0001-1"])
     assert refused.value.code == "data.nothing-known"
 
 
@@ -277,7 +278,8 @@ def test_in_a_mirror_left_is_right_and_so_is_what_is_known_of_it(tmp_path):
         batch=1,
         augmentation=[{"name": "flip", "arguments": {"probability": 1.0}}],
     )
-    batch = source_of(tmp_path, [case_of(1, masks)], recipe).batch(0)
+    cases = [case_of(1, masks), case_of(2, {"A_Iliac_R": left})]
+    batch = source_of(tmp_path, cases, recipe, names=["p0001-1"]).batch(0)
     torch.testing.assert_close(
         batch.x[0, 0], torch.from_numpy(numbered()[:, :, ::-1].copy()).float(), atol=1e-2, rtol=0
     )
