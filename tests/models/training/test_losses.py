@@ -139,6 +139,29 @@ def test_a_sure_and_right_answer_costs_nothing(name, activation):
     assert float(value) == pytest.approx(0, abs=1e-5)
 
 
+@pytest.mark.parametrize(("name", "activation"), EVERY)
+def test_following_its_gradient_a_network_learns_both_structures(name, activation):
+    """Pixels are told apart by their number alone, and one sample does not know the second structure."""
+    torch.manual_seed(0)
+    x = torch.rand(3, 1, 24, 24) * 2 - 1
+    masks = torch.cat([x < -0.4, x > 0.3], 1)
+    target = Target(masks, torch.tensor([[True, True], [True, False], [True, True]]))
+    outputs = 3 if activation == "softmax" else 2
+    network = torch.nn.Sequential(torch.nn.Conv2d(1, 16, 1), torch.nn.ReLU(), torch.nn.Conv2d(16, outputs, 1))
+    optimiser = torch.optim.Adam(network.parameters(), lr=0.05)
+    loss = loss_named(name, activation, **ARGUMENTS.get(name, {}))
+    for _ in range(150):
+        optimiser.zero_grad()
+        loss((network(x),), target).backward()
+        optimiser.step()
+    with torch.no_grad():
+        logits = network(x)
+    said = logits.argmax(1, keepdim=True) == torch.tensor([1, 2]).reshape(1, 2, 1, 1)
+    said = said if activation == "softmax" else logits > 0
+    dice = 2 * (said & masks).sum((0, 2, 3)) / (said.sum((0, 2, 3)) + masks.sum((0, 2, 3)))
+    assert float(dice.min()) > 0.95
+
+
 def test_the_loss_of_the_house_keeps_its_numbers():
     generator = torch.Generator().manual_seed(2)
     full, half = (
