@@ -119,6 +119,6 @@ ENTRIES: Final[Mapping[str, NetworkEntry]] = {
         classes=6,
         parameters=2_642_710,
         counted="by hand",
-        test_width=0.5,
+        test_width=1.0,
     ),
 }

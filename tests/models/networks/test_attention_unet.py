@@ -1,6 +1,7 @@
 import math
 
 import torch
+from overfitting import overfitted_dsc
 
 from models.networks.attention_unet import ENTRIES, AttentionGate, AttentionUnet
 
@@ -50,3 +51,7 @@ def test_parameters_are_those_of_the_table():
     decoder = sum(27 * c * c + 4 * c for c in channels[:4])
     total = encoder + transposed + gates + decoder + 64 * 5 + 5
     assert ENTRIES["attention-unet"].parameters == total
+
+
+def test_it_learns_two_cases_by_heart():
+    assert overfitted_dsc(ENTRIES["attention-unet"]) > 0.95

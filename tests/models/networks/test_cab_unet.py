@@ -2,6 +2,7 @@ import math
 
 import pytest
 import torch
+from overfitting import overfitted_dsc
 from torch import nn
 
 from models.networks.cab_unet import ENTRIES, CabUnet, ContextAggregationBlock, SqueezeExcitation
@@ -76,3 +77,7 @@ def test_convolutions_begin_as_glorot_says():
     weight = CabUnet(1, 6, width=0.25).down[1][0].branches[2][0].weight
     bound = math.sqrt(6 / (25 * (weight.shape[0] + weight.shape[1])))
     assert 0.98 * bound < weight.abs().max().item() <= bound
+
+
+def test_it_learns_two_cases_by_heart():
+    assert overfitted_dsc(ENTRIES["cab-unet"]) > 0.95

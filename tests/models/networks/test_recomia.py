@@ -1,5 +1,6 @@
 import pytest
 import torch
+from overfitting import overfitted_dsc
 
 from models.networks.recomia import ENTRIES, Convolution, Recomia
 
@@ -44,3 +45,8 @@ def test_training_keeps_little_enough_for_fifty_patches():
         network(x)
     a_voxel = sum(size for pointer, size in kept.items() if pointer not in own) / x.numel()
     assert 300 < a_voxel < 420
+
+
+@pytest.mark.slow
+def test_it_learns_two_cases_by_heart():
+    assert overfitted_dsc(ENTRIES["recomia"], learning_rate=2e-2, steps=120) > 0.95

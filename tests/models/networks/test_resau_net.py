@@ -1,6 +1,7 @@
 import math
 
 import torch
+from overfitting import overfitted_dsc
 
 from models.networks.resau_net import ENTRIES, ChannelAttention
 
@@ -29,3 +30,7 @@ def test_parameters_are_those_of_the_table():
     resnet34 = 21_284_672 - 2 * 49 * 64
     stages = sum(4 * b * c + 30 * c * c + 8 * c for b, c in ((512, 256), (256, 128), (128, 64), (64, 64)))
     assert ENTRIES["resau-net"].parameters == resnet34 + stages + 4 * 64 * 5 + 5
+
+
+def test_it_learns_two_cases_by_heart():
+    assert overfitted_dsc(ENTRIES["resau-net"], learning_rate=5e-3) > 0.95

@@ -2,6 +2,7 @@ from itertools import pairwise
 
 import pytest
 import torch
+from overfitting import overfitted_dsc
 
 from models.networks import build
 from models.networks.unet_res_enc import ENTRIES, ResidualBlock
@@ -75,3 +76,8 @@ def test_convolutions_of_a_residual_block_are_added_to_the_pooled_input():
     )
     with torch.no_grad():
         assert torch.allclose(block(x), torch.full((1, 1, 1, 1, 2), -0.5 * 3 * 0.01))
+
+
+@pytest.mark.slow
+def test_it_learns_two_cases_by_heart():
+    assert overfitted_dsc(ENTRIES["unet-res-enc"], steps=60) > 0.95
