@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from models.training.data_set import Case, DataSet, DataSetWriter
+from models.training.data_set import Case, DataSet, DataSetWriter, Part
 from models.training.recipe import Recipe
 from models.training.recipe_book import recipe_of
 from models.volume import CtVolume, Grid
@@ -50,12 +50,12 @@ def case_of(
     return Case(f"p{number:04}-1", f"p{number:04}", volume, dict(masks))
 
 
-def data_of(folder: Path, cases: Sequence[Case]) -> DataSet:
-    """A data set of them, all to be trained on."""
+def data_of(folder: Path, cases: Sequence[Case], parts: Sequence[Part] | None = None) -> DataSet:
+    """A data set of them, all to be trained on unless ``parts`` says otherwise."""
     structures = sorted({name for case in cases for name in case.masks})
     writer = DataSetWriter(folder, structures or ["Bladder"], "numbers")
-    for case in cases:
-        writer.add(case, "train")
+    for case, part in zip(cases, parts or ["train"] * len(cases), strict=True):
+        writer.add(case, part)
     writer.close()
     return DataSet.open(folder)
 

@@ -2,64 +2,64 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import shutil
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import yaml
-from torch import Tensor, nn
+from torch import Tensor
 
-from models.card import BundleError, Card, read_card
-from models.networks import build
-from models.weights import load_weights, save_weights
-
-
-def network_of(card: Card, *, with_weights: bool = True) -> nn.Module:
-    """The network of a card, with the bundle's weights in float32 or with fresh ones.
-
-    Raises:
-        BundleError: the card is not a network's, or its weights are missing or not the ones it names.
-    """
-    if card.network is None or card.input is None:
-        raise BundleError("model.card-invalid", f"{card.reference} is no network and cannot be trained.")
-    network = build(
-        card.network.name,
-        in_channels=len(card.input.channels),
-        classes=len(card.outputs),
-        **card.network.arguments,
-    )
-    if with_weights:
-        load_weights(card, network)
-    return network
+from models.card import Card, read_card
+from models.training.full_disk import disk_errors
+from models.training.refusals import TrainingRefused
+from models.weights import save_weights
 
 
-def write_bundle(
-    folder: Path,
-    template: Card,
-    state: Mapping[str, Tensor],
-    figures: Mapping[str, Any],
-    *,
-    version: str,
-    training: Sequence[Mapping[str, str]] = (),
-) -> Card:
-    """Write a bundle like ``template`` with other weights; returns its card, read back.
+def write_bundle(folder: Path, content: Mapping[str, Any], state: Mapping[str, Tensor]) -> Card:
+    """Write a bundle; it appears in one piece, in place of one that may be there. Its card, read back.
 
     Args:
-        folder: for the bundle; made if missing.
-        template: whose structures, input, region and limits the new card repeats.
+        folder: for the bundle.
+        content: what the card says, without its weights.
         state: the network's state dict; stored as float16.
-        figures: replace the template's.
-        version: of the new bundle.
-        training: sources to add to the template's: ``name``, ``licence``, ``what``.
+
+    Raises:
+        TrainingRefused: ``bundle.disk-full``, ``bundle.unwritable``.
+        BundleError: the card does not fit.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    card = yaml.safe_load((template.folder / "card.yaml").read_text(encoding="utf-8"))
-    card["version"] = version
-    card["weights"] = asdict(save_weights(state, folder / "weights.safetensors"))
-    known = {source["name"] for source in card.get("training", [])}
-    card["training"] = [*card.get("training", []), *(dict(t) for t in training if t["name"] not in known)]
-    card["figures"] = dict(figures)
-    text = yaml.safe_dump(card, sort_keys=False, allow_unicode=True, width=115)
-    (folder / "card.yaml").write_text(text, encoding="utf-8")
+    part = folder.with_name(f".{folder.name}.part")
+    shutil.rmtree(part, ignore_errors=True)
+    with disk_errors(TrainingRefused, "bundle"):
+        part.mkdir(parents=True)
+        weights = save_weights(state, part / "weights.safetensors")
+        write_yaml(part / "card.yaml", {**content, "weights": asdict(weights)})
+        read_card(part / "card.yaml")
+        shutil.rmtree(folder, ignore_errors=True)
+        part.rename(folder)
     return read_card(folder / "card.yaml")
+
+
+def with_figures(card: Card, figures: Mapping[str, Any]) -> Card:
+    """The bundle's card with ``figures`` in it, read back."""
+    content = yaml.safe_load((card.folder / "card.yaml").read_text(encoding="utf-8"))
+    write_yaml(card.folder / "card.yaml", {**content, "figures": dict(figures)})
+    return read_card(card.folder / "card.yaml")
+
+
+def write_yaml(file: Path, content: Mapping[str, Any]) -> None:
+    """Write a file, replacing one in one moment."""
+    text = yaml.safe_dump(
+        plain(content), sort_keys=False, allow_unicode=True, width=115, default_flow_style=None
+    )
+    part = file.with_name(f".{file.name}.part")
+    part.write_text(text, encoding="utf-8")
+    part.replace(file)
+
+
+def plain(value: Any) -> Any:  # noqa: ANN401 - any YAML value
+    """With lists for tuples: YAML and JSON know no other."""
+    if isinstance(value, Mapping):
+        return {key: plain(item) for key, item in value.items()}
+    return [plain(item) for item in value] if isinstance(value, list | tuple) else value

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
 import yaml
 
+from models.card import Card
 from models.training.recipe import Recipe
 from models.yaml_sections import SectionInvalid, parsed, section
 
@@ -74,7 +76,8 @@ def recipe_of(content: Mapping[str, Any]) -> Recipe:
 def overridden(content: Mapping[str, Any], settings: Sequence[str]) -> dict[str, Any]:
     """``content`` with each setting ``input.spacing_zyx_mm=[3, 3, 3]`` done: a dotted key and a YAML value.
 
-    A number in a key is a place in a list: ``augmentation.0.arguments.degrees=10``.
+    A number in a key is a place in a list: ``augmentation.0.arguments.degrees=10``. Other ``structures`` take
+    along what is said of those that are gone.
 
     Raises:
         RecipeInvalid: ``recipe.setting``, it is no ``key=value``, or goes through a key that holds no keys.
@@ -91,7 +94,45 @@ def overridden(content: Mapping[str, Any], settings: Sequence[str]) -> dict[str,
             sentence = f"A setting is KEY=VALUE, for example optimiser.learning_rate=1e-4; found {setting!r}."
             raise RecipeInvalid("recipe.setting", sentence)
         with_value(changed, key, value)
+        if key == "structures":
+            _without_what_is_gone(changed)
     return changed
+
+
+def as_bundle(content: Mapping[str, Any], card: Card) -> dict[str, Any]:
+    """``content`` with the network, input and outputs of a bundle, so that its weights fit.
+
+    Raises:
+        RecipeInvalid: ``recipe.no-network``, the bundle is a program.
+    """
+    if card.network is None or card.input is None:
+        sentence = f"{card.reference} is no network, so nothing can be trained from it."
+        raise RecipeInvalid("recipe.no-network", sentence)
+    learned = [name for name in card.outputs if name != "background"]
+    structures = [side for name in learned for side in card.left_right.get(name, (name,))]
+    shown: dict[str, Any] = _copy(asdict(card.input))
+    del shown["orientation"]
+    changed: dict[str, Any] = _copy(content)
+    of_bundle = {
+        "network": _copy(asdict(card.network)),
+        "input": shown,
+        "activation": card.activation,
+        "structures": structures,
+        "left_right": _copy(card.left_right),
+    }
+    return _without_what_is_gone(changed | of_bundle)
+
+
+def _without_what_is_gone(content: dict[str, Any]) -> dict[str, Any]:
+    """``content`` without what it says of structures that it no longer has."""
+    left = content.get("structures")
+    if isinstance(left, list):
+        for key in ("postprocess", "extents"):
+            said = content.get(key) or {}
+            content[key] = {name: value for name, value in said.items() if name in left}
+        pairs = content.get("left_right") or {}
+        content["left_right"] = {both: sides for both, sides in pairs.items() if set(sides) <= set(left)}
+    return content
 
 
 def with_value(content: dict[str, Any], key: str, value: Any) -> None:  # noqa: ANN401 - any YAML value

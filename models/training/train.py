@@ -1,144 +1,126 @@
-"""A training run from its settings to a bundle: samples, training, evaluation, card."""
+"""A training run from its settings to a bundle: lessons, training, thresholds, figures, card."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import torch
 from torch import nn
 
-from models.card import BundleError, Card, InputCard
-from models.training.bundle_writer import network_of, write_bundle
-from models.training.evaluate import left_out_map_cases, mean_dsc, phantom_cases
-from models.training.sample_stock import SampleRecipe, SampleStock
-from models.training.trainer import Plan, Trainer
+from models.networks import network_of
+from models.training.bundle_writer import plain, write_yaml
+from models.training.curves import draw_curves
+from models.training.data_lessons import DataLessons
+from models.training.data_set import DataSet
+from models.training.finishing import finished
+from models.training.learner import Learner, Machine
+from models.training.recipe_book import RecipeInvalid
+from models.training.refusals import TrainingRefused
+from models.training.synthetic_lessons import SyntheticLessons
+from models.training.synthetic_run import Synthetic
+from models.training.trainer import Trainer
+from models.training.training_run import Trained, TrainingRun, Watcher
+from models.weights import load_weights
 
-PHANTOM_SOURCE = {
-    "name": "Procedural phantoms",
-    "licence": "Apache-2.0",
-    "what": "pelvic CT drawn from formulas by this project; nobody's anatomy",
-}
-
-
-@dataclass(frozen=True, slots=True)
-class TrainingRun:
-    """Everything that a run is told.
-
-    Attributes:
-        start_from: bundle whose card the new one repeats, and whose weights it starts from unless ``fresh``.
-        out: folder of the run: checkpoint, samples, ``progress.csv``, and ``bundle`` at the end.
-        plan: how to train.
-        version: of the new bundle.
-        tissue_maps: file of tissue maps, or None for phantoms alone.
-        leave_out: patients in it to keep for evaluation.
-        phantom_seeds: first, and one past the last.
-        phantom_share: how many samples are phantoms.
-        fresh: start from random weights.
-        producers: processes that make samples; 0 makes them between the steps.
-        device: ``cpu``, ``cuda``.
-        cases: for each evaluation.
-    """
-
-    start_from: Card
-    out: Path
-    plan: Plan
-    version: str
-    tissue_maps: Path | None = None
-    leave_out: tuple[str, ...] = ()
-    phantom_seeds: tuple[int, int] = (1_000, 100_000)
-    phantom_share: float = 0.3
-    fresh: bool = False
-    producers: int = 1
-    device: str = "cpu"
-    cases: int = 16
-
-    @property
-    def input(self) -> InputCard:
-        """What the network is shown."""
-        if self.start_from.input is None:
-            raise BundleError("model.card-invalid", f"{self.start_from.reference} is no network.")
-        return self.start_from.input
-
-    @property
-    def recipe(self) -> SampleRecipe:
-        """What its samples are made of."""
-        z, y, x = self.input.spacing_zyx_mm
-        if z is None or not z == y == x:
-            raise BundleError(
-                "model.card-invalid", "Only cards with the same spacing along every axis can be trained."
-            )
-        return SampleRecipe(
-            seed=self.plan.seed,
-            patch_zyx=self.input.patch_zyx,
-            spacing_mm=z,
-            tissue_maps=self.tissue_maps,
-            leave_out=self.leave_out,
-            phantom_seeds=self.phantom_seeds,
-            phantom_share=self.phantom_share,
-            device=self.device,
-        )
+MAY_CHANGE: Final = ("choices", "end", "extents", "grid", "postprocess", "published", "summary", "validation")
+"""Sections of a recipe that a run may be resumed with other values of: no step depends on them alone."""
 
 
-def train(run: TrainingRun, *, resume: bool, report: Callable[[int, float], None] | None = None) -> Card:
-    """Train, evaluate and write the bundle; returns its card.
+def train(run: TrainingRun, machine: Machine, watcher: Watcher, *, resume: bool) -> Trained | None:
+    """Train, choose thresholds, measure and write ``OUT/bundle``.
 
     Args:
         run: what to do.
+        machine: what to do it on.
+        watcher: who looks at it.
         resume: go on from the checkpoint in ``run.out`` if there is one.
-        report: hears each step's number and loss.
+
+    Returns:
+        the result; None if the run was paused, and in all processes but the first.
 
     Raises:
-        BundleError: the bundle to start from is missing or no network.
-        FileExistsError: ``run.out`` holds a checkpoint and ``resume`` is False.
+        TrainingRefused: ``training.*``, ``checkpoint.*``, ``bundle.*``.
+        RecipeInvalid: the recipe names a network, loss or augmentation that is not there, or wrong arguments.
+        DataSetInvalid: the data set cannot be used.
+        BundleError: the bundle to start from cannot.
     """
-    torch.manual_seed(run.plan.seed)
-    network = network_of(run.start_from, with_weights=not run.fresh)
-    stock = SampleStock(run.recipe, run.out / "samples")
-    trainer = Trainer(network, run.input.channels, stock, run.plan, run.out, run.device)
-    if trainer.checkpoint.exists() and not resume:
-        message = "this folder holds a training run; resume it or name another folder"
-        raise FileExistsError(message)
-    trainer.resume()
-    with stock.produced_ahead(run.producers, trainer.plan.newest(trainer.step)):
-        trainer.run(report)
-    trained = network_of(run.start_from, with_weights=False)
-    state = trainer.averaged_state()
-    trained.load_state_dict(state)
-    sources = [PHANTOM_SOURCE] if run.phantom_seeds[0] < run.phantom_seeds[1] else []
-    return write_bundle(
-        run.out / "bundle",
-        run.start_from,
-        state,
-        figures(run, trained, trainer),
-        version=run.version,
-        training=sources,
-    )
-
-
-def figures(run: TrainingRun, network: nn.Module, trainer: Trainer) -> dict[str, Any]:
-    """The card's figures: what was trained, for how long, and DSC on cases that were not."""
-    origin = "random weights" if run.fresh else run.start_from.reference
-    found: dict[str, Any] = {
-        "stage": f"{trainer.step} steps of {run.plan.batch} samples on {run.device}, "
-        f"{trainer.seconds / 3600:.2f} hours, from {origin}",
-        "metric": "mean DSC of the raw winner-takes-all answer on synthetic CT; no clinical evidence",
-    }
-    for name, scores in evaluate(run, network).items():
-        found[name] = {structure: round(dsc, 3) for structure, dsc in scores.items()}
+    if (run.out / "checkpoint").exists() and not resume:
+        sentence = "This folder holds a training run; go on with --resume, or name another folder."
+        raise TrainingRefused("training.folder-taken", sentence)
+    data = DataSet.open(run.data) if isinstance(run.data, Path) else None
+    network = _first_network(run)
+    lessons = _lessons(run, data, machine, watcher)
+    try:
+        trainer = Trainer(
+            Learner(run.recipe, network, machine, run.seed), lessons, run.out, _identity(run, data)
+        )
+        over = _trained(run, trainer, watcher)
+    finally:
+        lessons.close()
+    found = None
+    if machine.processes.first:
+        missing = draw_curves(run.out)
+        if missing is not None:
+            watcher.say(missing)
+        found = Trained(finished(run, trainer, data, watcher), trainer.watch.best) if over else None
+    machine.processes.wait()
     return found
 
 
-def evaluate(run: TrainingRun, network: nn.Module) -> dict[str, dict[str, float]]:
-    """DSC by structure on patients left out (where there are any) and on phantoms never trained on."""
-    patch, spacing, channels = run.input.patch_zyx, run.recipe.spacing_mm, run.input.channels
-    network = network.cpu()
-    found = {
-        "phantoms_never_trained_on": mean_dsc(network, channels, phantom_cases(patch, spacing, run.cases))
+def _first_network(run: TrainingRun) -> nn.Module:
+    """With the weights that the run begins with, the same in every process."""
+    torch.manual_seed(run.seed)
+    recipe = run.recipe
+    channels = len(recipe.input.channels) * recipe.input.context_slices
+    try:
+        network = network_of(recipe.network, in_channels=channels, outputs=len(recipe.outputs))
+    except (KeyError, TypeError, ValueError) as error:
+        sentence = f"The recipe asks for a network that cannot be built: {error}."
+        raise RecipeInvalid("recipe.network", sentence) from error
+    if run.start_from is not None and run.with_weights:
+        other = run.start_from.outputs
+        if other != recipe.outputs:
+            sentence = (
+                f"{run.start_from.reference} knows the classes {', '.join(other)}, and the recipe asks for "
+                f"{', '.join(recipe.outputs)}. Leave structures as the bundle has them, or start --fresh."
+            )
+            raise TrainingRefused("training.other-classes", sentence)
+        load_weights(run.start_from, network)
+    return network
+
+
+def _lessons(
+    run: TrainingRun, data: DataSet | None, machine: Machine, watcher: Watcher
+) -> DataLessons | SyntheticLessons:
+    if isinstance(run.data, Synthetic):
+        return run.data.lessons(run.recipe, run.out / "samples", run.seed, machine)
+    assert data is not None  # noqa: S101 - for the type checker: a path was opened
+    watcher.say(f"Bringing {len(data.names())} cases to the network's grid, where that was not done before.")
+    return DataLessons(data, run.recipe, run.prepared or run.out / "prepared", run.seed, machine)
+
+
+def _identity(run: TrainingRun, data: DataSet | None) -> dict[str, Any]:
+    """What a checkpoint must agree in with the run that resumes it."""
+    recipe = {key: value for key, value in asdict(run.recipe).items() if key not in MAY_CHANGE}
+    return {
+        "recipe": plain(recipe),
+        "class list": list(run.recipe.outputs),
+        "data set": data.fingerprint if data is not None else None,
+        "synthetic samples": run.data.identity() if isinstance(run.data, Synthetic) else None,
+        "seed": run.seed,
     }
-    if run.tissue_maps is not None and run.leave_out:
-        cases = left_out_map_cases(run.tissue_maps, run.leave_out, patch, spacing, run.cases)
-        found["synthetic_ct_of_patients_left_out"] = mean_dsc(network, channels, cases)
-    return found
+
+
+def _trained(run: TrainingRun, trainer: Trainer, watcher: Watcher) -> bool:
+    """Train to the end, True, or to a pause."""
+    if trainer.resume():
+        watcher.say(f"Going on after step {trainer.progress.step}.")
+    elif trainer.learner.machine.processes.first:
+        run.out.mkdir(parents=True, exist_ok=True)
+        write_yaml(run.out / "recipe.yaml", asdict(run.recipe))
+    large = trainer.learner.state.large_bytes
+    if large:
+        watcher.say(f"This network is so large that a checkpoint of the run takes {large / 1e6:.0f} MB.")
+    return trainer.run(watcher.report, watcher.pause)

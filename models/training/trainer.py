@@ -1,197 +1,175 @@
-"""One training run: AdamW on a cosine, an average of the weights, checkpoints to go on from exactly."""
+"""One training run: steps, looks at the validation cases, checkpoints from which it goes on exactly."""
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
-import numpy as np
-import torch
-from torch import Tensor, nn
+from models.training.checkpoint import Checkpoint, write_checkpoint
+from models.training.learner import Learner
+from models.training.lessons import Lessons, Look
+from models.training.optimisation import Progress, Watch, learning_rate
+from models.training.refusals import TrainingRefused
+from models.training.run_log import RunLog
+from models.training.state_codec import packed
 
-from models.card import Channel
-from models.preprocess import channels
-from models.training.losses import deeply_supervised_loss
-from models.training.sample_stock import SampleStock
-from models.training.synthetic_ct import Sample
+_LESSONS = "lessons/"
+_EXACT_SECONDS = 300.0  # a checkpoint that changes nothing in the run may come at any time
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
-    """How to train.
+class Told:
+    """What whoever watches a run is told after a step; ``look`` where there was one."""
 
-    Attributes:
-        seed: of the order of samples.
-        steps: stop after so many; None: no limit.
-        hours: stop after so long, pauses left out; None: no limit. One of the two must be given.
-        batch: samples a step.
-        sees: how often a sample is seen, on average; making one costs more than a step on a small network.
-        learning_rate: highest, after the warm-up; falls along a cosine to nothing at the end.
-        warmup_steps: over which it rises.
-        weight_decay: of AdamW.
-        average: share of the old in the running average of the weights, reached slowly.
-        half_weight: of the loss at half resolution.
-        bfloat16: compute in bfloat16 where torch finds it safe.
-        checkpoint_steps: between two checkpoints.
-    """
-
-    seed: int = 1
-    steps: int | None = None
-    hours: float | None = None
-    batch: int = 2
-    sees: int = 2
-    learning_rate: float = 1e-3
-    warmup_steps: int = 60
-    weight_decay: float = 2e-2
-    average: float = 0.998
-    half_weight: float = 0.3
-    bfloat16: bool = False
-    checkpoint_steps: int = 100
-
-    def __post_init__(self) -> None:
-        if self.steps is None and self.hours is None:
-            message = "a training run needs an end: give a number of steps, of hours, or both"
-            raise ValueError(message)
-
-    def done(self, step: int, seconds: float) -> float:
-        """How much of the run is over, 0 to 1."""
-        by_steps = step / self.steps if self.steps else 0.0
-        by_time = seconds / (3600 * self.hours) if self.hours else 0.0
-        return min(1.0, max(by_steps, by_time))
-
-    def rate(self, step: int, seconds: float) -> float:
-        """Learning rate of step number ``step``, from 0."""
-        rise = min(1.0, (step + 1) / max(1, self.warmup_steps))
-        return self.learning_rate * rise * (0.5 + 0.5 * math.cos(math.pi * self.done(step, seconds)))
-
-    def newest(self, step: int) -> int:
-        """Number of the first sample that was not yet seen before step ``step``."""
-        return -(-step * self.batch // self.sees)
-
-    def sample_numbers(self, step: int, keep: int) -> list[int]:
-        """Which samples step ``step`` sees: new ones, then some of the last ``keep`` again."""
-        first, end = self.newest(step), self.newest(step + 1)
-        new = list(range(first, end))
-        rng = np.random.default_rng((self.seed, 4, step))
-        again = rng.integers(max(0, end - keep), end, self.batch - len(new))
-        return new + [int(n) for n in again]
+    step: int
+    loss: float
+    done: float
+    look: Look | None
 
 
 class Trainer:
     """Trains one network in one folder.
 
     Args:
-        network: with ``scales(x)``; moved to ``device``.
-        channels: of its input.
-        stock: where samples come from.
-        plan: how to train.
-        folder: for the checkpoint and ``progress.csv``.
-        device: to train on.
+        learner: the network and how it learns.
+        lessons: where batches and validation come from.
+        folder: for the checkpoint and the tables.
+        identity: what a checkpoint must agree in with the run that resumes it, as plain JSON values.
     """
 
-    def __init__(
-        self,
-        network: nn.Module,
-        channels: tuple[Channel, ...],
-        stock: SampleStock,
-        plan: Plan,
-        folder: Path,
-        device: str = "cpu",
-    ) -> None:
-        self.network = network.to(device=device)
-        self.network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
-        self.channels, self.stock, self.plan, self.folder = channels, stock, plan, folder
-        self.device = torch.device(device)
-        self.parameters = list(self.network.parameters())
-        self.averages = [p.detach().clone() for p in self.parameters]
-        self.optimiser = torch.optim.AdamW(
-            self.parameters, lr=plan.learning_rate, weight_decay=plan.weight_decay, betas=(0.9, 0.98)
-        )
-        self.step = 0
-        self.seconds = 0.0
-        folder.mkdir(parents=True, exist_ok=True)
-
-    @property
-    def checkpoint(self) -> Path:
-        """The file from which the run goes on."""
-        return self.folder / "checkpoint.pt"
+    def __init__(self, learner: Learner, lessons: Lessons, folder: Path, identity: Mapping[str, Any]) -> None:
+        self.learner, self.lessons, self.folder = learner, lessons, folder
+        self.recipe, self._machine, self._identity = learner.recipe, learner.machine, identity
+        self.progress, self.watch = Progress(lessons.epoch_batches), Watch()
+        self._log = RunLog(folder, self.recipe.targets)
+        self._saved = time.monotonic()
 
     def resume(self) -> bool:
-        """Go on from the checkpoint if there is one; True if there was."""
-        if not self.checkpoint.exists():
+        """Go on from the checkpoint if there is one; True if there was.
+
+        Raises:
+            TrainingRefused: ``checkpoint.*``; ``checkpoint.other-run`` if it is of another recipe, class list
+                or data set, before any tensor is looked at.
+        """
+        checkpoint = Checkpoint.open(self.folder / "checkpoint")
+        if checkpoint is None:
             return False
-        state = torch.load(self.checkpoint, map_location=self.device, weights_only=True)
-        self.network.load_state_dict(state["network"])
-        self.optimiser.load_state_dict(state["optimiser"])
-        for average, kept in zip(self.averages, state["averages"], strict=True):
-            average.copy_(kept)
-        self.step, self.seconds = state["step"], state["seconds"]
+        said = checkpoint.state
+        different = _differing(said["identity"], self._identity)
+        if different:
+            sentence = (
+                f"The checkpoint is of a run with another {', another '.join(different)}. Resume with the "
+                "same, or begin in another folder."
+            )
+            raise TrainingRefused("checkpoint.other-run", sentence)
+        tensors = checkpoint.tensors()
+        self.learner.state.unpack(tensors)
+        lessons = {key: small.tensor() for key, small in tensors.items() if key.startswith(_LESSONS)}
+        self.lessons.load_state({key.removeprefix(_LESSONS): tensor for key, tensor in lessons.items()})
+        self.progress, self.watch = Progress(**said["progress"]), Watch(**said["watch"])
+        self.progress.is_over &= self._cycle_is_over(self._done())  # the end may have been moved
+        if said["scaler"]:
+            self.learner.scaler.load_state_dict(said["scaler"])
         return True
 
     def save(self) -> None:
         """Write the checkpoint; a crash leaves the last one."""
-        part = self.checkpoint.with_suffix(".part")
-        torch.save(
-            {
-                "network": self.network.state_dict(),
-                "optimiser": self.optimiser.state_dict(),
-                "averages": self.averages,
-                "step": self.step,
-                "seconds": self.seconds,
-            },
-            part,
-        )
-        part.replace(self.checkpoint)
+        tensors = self.learner.state.packed()
+        tensors |= {_LESSONS + key: packed(tensor, "exact") for key, tensor in self.lessons.state().items()}
+        if self._machine.processes.first:
+            self._log.flush()
+            state = {
+                "identity": self._identity,
+                "progress": asdict(self.progress),
+                "watch": asdict(self.watch),
+                "scaler": self.learner.scaler.state_dict(),
+            }
+            write_checkpoint(self.folder / "checkpoint", tensors, state)
+        self._saved = time.monotonic()
 
-    def run(self, report: Callable[[int, float], None] | None = None, until: int | None = None) -> None:
-        """Train to the plan's end, or to step ``until``; ``report`` hears each step's number and loss."""
-        self.network.train()
-        while self.plan.done(self.step, self.seconds) < 1 and (until is None or self.step < until):
-            began = time.monotonic()
-            loss = self._one_step()
-            self.seconds += time.monotonic() - began
+    def run(
+        self, report: Callable[[Told], None] | None = None, pause: Callable[[int], bool] | None = None
+    ) -> bool:
+        """Train to the end; ``report`` hears of every step, ``pause`` may stop the run after any.
+
+        Returns:
+            True at the end, False if it was paused; there is a checkpoint either way.
+
+        Raises:
+            TrainingRefused: ``training.diverged``, ``checkpoint.disk-full``, ``checkpoint.unwritable``.
+        """
+        if self._machine.processes.first:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._log.begin(self.progress.step)
+        while not self.progress.is_over:
+            told = self._one_turn()
             if report is not None:
-                report(self.step, loss)
-            if self.step % self.plan.checkpoint_steps == 0:
-                self.save()
+                report(told)
+            if pause is not None and any(self._machine.processes.gathered(pause(told.step))):
+                break
         self.save()
+        return self.progress.is_over
 
-    def _one_step(self) -> float:
-        plan = self.plan
-        rate = plan.rate(self.step, self.seconds)
-        for group in self.optimiser.param_groups:
-            group["lr"] = rate
-        samples = [self.stock.get(n) for n in plan.sample_numbers(self.step, self.stock.keep)]
-        x, labels = self._batch(samples)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=plan.bfloat16):
-            full, half = self.network.scales(x)  # type: ignore[operator]
-        loss: Tensor = deeply_supervised_loss(full, half, labels, plan.half_weight)
-        loss.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(self.parameters, 5.0)
-        self.optimiser.step()
-        self.optimiser.zero_grad(set_to_none=True)
-        self.step += 1
-        new = 1 - min(plan.average, self.step / (self.step + 9))
-        with torch.no_grad():
-            for average, parameter in zip(self.averages, self.parameters, strict=True):
-                average.lerp_(parameter, new)
-        value = float(loss.detach())
-        with (self.folder / "progress.csv").open("a") as progress:
-            progress.write(f"{self.step},{value:.5f},{rate:.3e},{self.seconds:.1f}\n")
-        return value
+    def _one_turn(self) -> Told:
+        """A step, and what is due after it."""
+        progress, end = self.progress, self.recipe.end
+        began = time.monotonic()
+        rate = learning_rate(self.recipe, progress, self.watch)
+        loss = self.learner.learn(self.lessons.batch(progress.step), rate, progress.step)
+        progress.step += 1
+        progress.seconds += time.monotonic() - began
+        if self._machine.processes.first:
+            self._log.step(progress, loss, rate)
+        done = self._done()
+        due = done >= 1 or progress.every(self.recipe.validation.every_epochs)
+        look = self._look() if due else None
+        told = Told(progress.step, loss, (progress.cycle + done) / end.cycles, look)
+        if due and self._cycle_is_over(done):
+            self._next_cycle()
+        exact = self.learner.state.is_exact and time.monotonic() - self._saved > _EXACT_SECONDS
+        if progress.step % self._machine.checkpoint_steps == 0 or exact:
+            self.save()
+        return told
 
-    def _batch(self, samples: list[Sample]) -> tuple[Tensor, Tensor]:
-        hu = torch.stack([s.hu for s in samples]).to(self.device)
-        labels = torch.stack([s.labels for s in samples]).to(self.device)
-        x = channels(hu, self.channels)
-        return x.contiguous(memory_format=torch.channels_last_3d), labels
+    def _done(self) -> float:
+        """How much of the cycle is over: by the first process's clock, where clocks count."""
+        done = self.progress.done(self.recipe.end)
+        return self._machine.processes.gathered(done)[0] if self.recipe.end.hours else done
 
-    def averaged_state(self) -> Mapping[str, Tensor]:
-        """The state dict with averaged weights, float32 on the CPU: what a bundle gets."""
-        state = {name: tensor.detach().cpu().clone() for name, tensor in self.network.state_dict().items()}
-        for (name, _), average in zip(self.network.named_parameters(), self.averages, strict=True):
-            state[name] = average.cpu().clone()
-        return state
+    def _cycle_is_over(self, done: float) -> bool:
+        return done >= 1 or self.watch.in_vain(self.progress.cycle_epoch, self.recipe.end)
+
+    def _look(self) -> Look:
+        """Look at the validation cases with the weights that the bundle would get."""
+        with self.learner.at_its_best() as network:
+            look = self.lessons.look(network)
+        by_loss = self.recipe.end.watch == "validation-loss"
+        value = look.loss if by_loss else -look.mean_dsc
+        if self.watch.see(value, self.progress.cycle_epoch, self.recipe.schedule):
+            self.learner.keep()
+        if self._machine.processes.first:
+            self._log.flush()
+            self._log.validation(self.progress, look.loss, look.dsc)
+        return look
+
+    def _next_cycle(self) -> None:
+        """End the run, or begin its next cycle from the last weights."""
+        if self.progress.cycle + 1 == self.recipe.end.cycles:
+            self.progress.is_over = True
+            return
+        with self.learner.at_its_best() as network:
+            self.lessons.next_cycle(network, self.progress.cycle + 1)
+        self.progress.next_cycle(self.lessons.epoch_batches)
+        self.watch.next_cycle(self.recipe.schedule)
+
+
+def _differing(said: Any, own: Any, where: str = "") -> list[str]:  # noqa: ANN401 - plain JSON values
+    """What differs between two identities, by dotted key."""
+    if isinstance(said, dict) and isinstance(own, dict):
+        keys = sorted({*said, *own})
+        inner = (_differing(said.get(key), own.get(key), f"{where}.{key}" if where else key) for key in keys)
+        return [name for names in inner for name in names]
+    return [] if said == own else [where]

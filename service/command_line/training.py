@@ -1,135 +1,203 @@
-"""``delineate train``: train the network of a bundle on synthetic CT, resuming where it was stopped."""
+"""``delineate train``: follow a recipe, on a data set or synthetic CT, to a bundle that the node serves."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from service.command_line.training_watch import refusals, watched
+
 if TYPE_CHECKING:
-    from models.training.train import TrainingRun
+    from models.card import Card
+    from models.training.learner import Machine
+    from models.training.processes import Processes
+    from models.training.synthetic_run import Synthetic
 
 app = typer.Typer()
+
+_SYNTHETIC = "Synthetic samples, in place of --data"
+_MACHINE = "The machine"
+
+
+def _of_machine(help_text: str, **limits: Any) -> Any:  # noqa: ANN401 - typer's own types
+    return typer.Option(help=help_text, rich_help_panel=_MACHINE, **limits)
+
+
+def _of_samples(help_text: str, **limits: Any) -> Any:  # noqa: ANN401 - typer's own types
+    return typer.Option(help=help_text, rich_help_panel=_SYNTHETIC, **limits)
+
+
+RecipeName = Annotated[str, typer.Argument(help="a name that delineate models recipes lists, or a file")]
+Out = Annotated[Path, typer.Option(help="folder of the run; the new bundle is OUT/bundle")]
+Data = Annotated[Path | None, typer.Option(help="data set, as delineate data import makes it")]
+Set = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="override the recipe; repeatable")
+]
+Resume = Annotated[bool, typer.Option("--resume", help="go on with the run in OUT")]
+Minutes = Annotated[float | None, typer.Option(min=0, help="pause then; --resume goes on")]
+Grid = Annotated[bool, typer.Option("--grid", help="train every combination of the recipe's grid")]
+StartFrom = Annotated[
+    str | None, typer.Option(help="bundle NAME@VERSION or its folder: network, input, outputs, weights")
+]
+Fresh = Annotated[
+    bool, typer.Option("--fresh", help="take only structures, checks and words of --start-from's card")
+]
+Name = Annotated[str | None, typer.Option(help="of the new bundle, if not the recipe's")]
+Version = Annotated[str | None, typer.Option(help="of the new bundle, if not the next")]
+Seed = Annotated[int, typer.Option(min=0, help="the same seed trains the same network")]
+Prepared = Annotated[
+    Path | None, typer.Option(help="folder for cases on the network's grid, to share between runs")
+]
+Device = Annotated[str, _of_machine("auto, cpu, cuda")]
+PrecisionName = Annotated[str, _of_machine("auto, float32, bfloat16, float16")]
+Threads = Annotated[int | None, _of_machine("of the arithmetic", min=1)]
+Workers = Annotated[int | None, _of_machine("threads that make samples ahead", min=0)]
+CheckpointSteps = Annotated[int, _of_machine("between two checkpoints", min=1)]
+TissueMaps = Annotated[Path | None, _of_samples("file of tissue maps (.npz)", exists=True, dir_okay=False)]
+LeaveOut = Annotated[list[str] | None, _of_samples("patient to keep for the figures; repeatable")]
+Phantoms = Annotated[str | None, _of_samples("seeds FIRST:END, below 900000; 0:0 for none")]
+PhantomShare = Annotated[float, _of_samples("how many samples are phantoms", min=0, max=1)]
+Sees = Annotated[int, _of_samples("how often a sample is seen", min=1)]
+Producers = Annotated[int, _of_samples("processes that make samples", min=0)]
+Cases = Annotated[int, _of_samples("for each figure", min=1)]
 
 
 @app.command()
 def train(  # noqa: PLR0913, PLR0917 - one argument for each option
-    out: Annotated[Path, typer.Option(help="Folder of the run; the new bundle is OUT/bundle.")],
-    start_from: Annotated[
-        str, typer.Option(help="Bundle NAME@VERSION, or the folder of one, to start from.")
-    ] = "pelvis-ct@1.0",
-    tissue_maps: Annotated[
-        Path | None, typer.Option(help="File of tissue maps (.npz); phantoms alone without it.")
-    ] = None,
-    leave_out: Annotated[
-        list[str] | None, typer.Option(help="Patient to keep for evaluation; may be repeated.")
-    ] = None,
-    phantoms: Annotated[
-        str, typer.Option(help="Seeds FIRST:END of phantoms to train on, below 900000; 0:0 for none.")
-    ] = "1000:100000",
-    phantom_share: Annotated[float, typer.Option(min=0, max=1, help="How many samples are phantoms.")] = 0.3,
-    steps: Annotated[int | None, typer.Option(min=1, help="Stop after so many steps.")] = None,
-    hours: Annotated[float | None, typer.Option(min=0, help="Stop after so long, pauses left out.")] = None,
-    batch: Annotated[int, typer.Option(min=1, help="Samples a step.")] = 2,
-    sees: Annotated[int, typer.Option(min=1, help="How often a sample is seen, on average.")] = 2,
-    learning_rate: Annotated[float, typer.Option(min=0, help="Highest learning rate.")] = 1e-3,
-    seed: Annotated[int, typer.Option(help="Of the run: the same seed sees the same samples.")] = 1,
-    version: Annotated[str, typer.Option(help="Version of the new bundle.")] = "1.1",
-    fresh: Annotated[bool, typer.Option(help="Start from random weights.")] = False,
-    resume: Annotated[bool, typer.Option(help="Go on with the run in OUT.")] = False,
-    producers: Annotated[int, typer.Option(min=0, help="Processes that make samples.")] = 1,
-    threads: Annotated[int | None, typer.Option(min=1, help="Threads of the training process.")] = None,
-    device: Annotated[str, typer.Option(help="cpu, or cuda where there is a GPU.")] = "cpu",
-    bfloat16: Annotated[bool, typer.Option(help="Compute in bfloat16: faster on recent hardware.")] = False,
-    cases: Annotated[int, typer.Option(min=1, help="Cases for each evaluation.")] = 16,
+    recipe: RecipeName,
+    out: Out,
+    data: Data = None,
+    settings: Set = None,
+    resume: Resume = False,
+    minutes: Minutes = None,
+    grid: Grid = False,
+    start_from: StartFrom = None,
+    fresh: Fresh = False,
+    name: Name = None,
+    version: Version = None,
+    seed: Seed = 1,
+    prepared: Prepared = None,
+    device: Device = "auto",
+    precision: PrecisionName = "auto",
+    threads: Threads = None,
+    workers: Workers = None,
+    checkpoint_steps: CheckpointSteps = 200,
+    tissue_maps: TissueMaps = None,
+    leave_out: LeaveOut = None,
+    phantoms: Phantoms = None,
+    phantom_share: PhantomShare = 0.3,
+    sees: Sees = 2,
+    producers: Producers = 1,
+    cases: Cases = 16,
 ) -> None:
-    """Train the network of a bundle on synthetic CT and write a new bundle with its figures.
+    """Train a network as a recipe says and write a bundle with its figures.
 
-    Stop it at any time and go on with --resume. The result is a bundle like the one it started from; it
-    has seen synthetic CT only, and its figures say so.
+    Stop it at any time and go on with --resume. Nothing that the node serves changes by itself: name the
+    bundle in the configuration.
     """
-    import torch
+    synthetic: Synthetic | None = None
+    if tissue_maps is not None or phantoms is not None:
+        synthetic = _synthetic(tissue_maps, leave_out, phantoms, phantom_share, sees, producers, cases)
+    source = data or synthetic
+    if source is None or (data is not None and synthetic is not None):
+        raise typer.BadParameter("give --data, or --tissue-maps or --phantoms for synthetic samples")
+    from models.training.grid_search import grid_search
+    from models.training.processes import joined
+    from models.training.train import train as train_once
+    from models.training.training_run import TrainingRun
 
-    from models.training.train import TrainingRun
-    from models.training.trainer import Plan
-
-    if steps is None and hours is None:
-        raise typer.BadParameter("give --steps, --hours or both: a run needs an end")
-    if threads is not None:
-        torch.set_num_threads(threads)
-    run = TrainingRun(
-        start_from=_bundle(start_from),
-        out=out,
-        plan=Plan(seed, steps, hours, batch, sees, learning_rate, bfloat16=bfloat16),
-        version=version,
-        tissue_maps=tissue_maps,
-        leave_out=tuple(leave_out or ()),
-        phantom_seeds=_seeds(phantoms),
-        phantom_share=phantom_share,
-        fresh=fresh,
-        producers=producers,
-        device=device,
-        cases=cases,
-    )
-    _train_visibly(run, resume)
+    with refusals():
+        template = _bundle(start_from or ("pelvis-ct@1.0" if synthetic is not None else None))
+        run = TrainingRun(
+            recipe=_recipe(recipe, settings or [], None if fresh else template),
+            out=out,
+            data=source,
+            start_from=template,
+            with_weights=not fresh,
+            seed=seed,
+            name=name,
+            version=version,
+            prepared=prepared,
+        )
+        with joined(device) as (processes, here), watched(processes, minutes) as watcher:
+            machine = _machine(here, processes, precision, workers, checkpoint_steps, threads)
+            found = (grid_search if grid else train_once)(run, machine, watcher, resume=resume)
+            if found is not None:
+                _tell(found.card)
+            elif processes.first:
+                print("Paused. Go on with the same command and --resume.")
 
 
-def _bundle(reference: str):  # type: ignore[no-untyped-def] # noqa: ANN202 - models is imported late
-    from models.card import BundleError, read_card
+def _recipe(name: str, settings: list[str], template: Card | None) -> Any:  # noqa: ANN401 - imported late
+    from models.training.recipe_book import as_bundle, overridden, recipe_content, recipe_of
+
+    content = recipe_content(name)
+    return recipe_of(overridden(as_bundle(content, template) if template else content, settings))
+
+
+def _bundle(reference: str | None) -> Card | None:
+    from models.card import read_card
     from models.catalog import find_bundle
 
-    try:
-        folder = Path(reference)
-        return read_card(folder / "card.yaml") if folder.is_dir() else find_bundle(reference)
-    except BundleError as error:
-        raise typer.BadParameter(str(error)) from error
+    if reference is None:
+        return None
+    folder = Path(reference)
+    return read_card(folder / "card.yaml") if folder.is_dir() else find_bundle(reference)
 
 
-def _seeds(text: str) -> tuple[int, int]:
+def _machine(
+    device: Any,  # noqa: ANN401 - torch is imported late
+    processes: Processes,
+    precision: str,
+    workers: int | None,
+    checkpoint_steps: int,
+    threads: int | None,
+) -> Machine:
+    import torch
+
+    from models.training.learner import PRECISIONS, Machine
+
+    on_gpu = device.type == "cuda"
+    if precision == "auto":
+        half = "bfloat16" if on_gpu and torch.cuda.is_bf16_supported() else "float16"
+        precision = half if on_gpu else "float32"
+    if precision not in PRECISIONS:
+        raise typer.BadParameter(f"--precision is one of auto, {', '.join(PRECISIONS)}")
+    if threads is not None:
+        torch.set_num_threads(threads)
+    made_ahead = workers if workers is not None else (8 if on_gpu else 0)
+    return Machine(device, PRECISIONS[precision], processes, made_ahead, checkpoint_steps)
+
+
+def _synthetic(  # noqa: PLR0913, PLR0917
+    tissue_maps: Path | None,
+    leave_out: list[str] | None,
+    phantoms: str | None,
+    phantom_share: float,
+    sees: int,
+    producers: int,
+    cases: int,
+) -> Synthetic:
     from models.training.phantom import NEVER_TRAINED_FROM_SEED
+    from models.training.synthetic_run import Synthetic
 
-    first, _, end = text.partition(":")
+    first, _, end = (phantoms or "1000:100000").partition(":")
     if not (first.isdigit() and end.isdigit()):
-        raise typer.BadParameter(f"--phantoms is FIRST:END, for example 1000:100000; found {text!r}")
+        raise typer.BadParameter(f"--phantoms is FIRST:END, for example 1000:100000; found {phantoms!r}")
     if int(end) > NEVER_TRAINED_FROM_SEED:
         raise typer.BadParameter(
             f"phantoms from seed {NEVER_TRAINED_FROM_SEED} on are kept for tests and the demo"
         )
-    return int(first), int(end)
+    seeds = (int(first), int(end))
+    return Synthetic(tissue_maps, tuple(leave_out or ()), seeds, phantom_share, sees, producers, cases)
 
 
-def _train_visibly(run: TrainingRun, resume: bool) -> None:
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-
-    from models.training.train import train as train_bundle
-
-    console = Console()
-    columns = (
-        TextColumn("step {task.fields[step]}"),
-        BarColumn(),
-        TextColumn("loss {task.fields[loss]:.3f}"),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=console) as progress:
-        task = progress.add_task("training", total=1.0, step=0, loss=float("nan"))
-        smooth: list[float] = []
-
-        def report(step: int, loss: float) -> None:
-            smooth.append(loss)
-            del smooth[:-50]
-            done = run.plan.done(step, 0.0) if run.plan.steps else None
-            progress.update(task, completed=done, step=step, loss=sum(smooth) / len(smooth))
-
-        try:
-            card = train_bundle(run, resume=resume, report=report)
-        except FileExistsError as error:
-            raise typer.BadParameter(f"{error}: --resume or another --out") from error
-    console.print(f"{card.reference} is in {card.folder}")
-    for name, scores in card.figures.items():
+def _tell(card: Card) -> None:
+    print(f"{card.reference} is in {card.folder}")
+    for part, scores in card.figures.items():
         if isinstance(scores, dict):
-            console.print(f"DSC, {name.replace('_', ' ')}:")
+            print(f"DSC, {part.replace('_', ' ')}:")
             for structure, dsc in scores.items():
-                console.print(f"  {structure:16} {dsc:.3f}")
+                print(f"  {structure:16} {dsc:.3f}")

@@ -41,6 +41,16 @@ def test_settings_override_keys_lists_and_missing_sections():
     assert "width" not in SMALL["network"]["arguments"]
 
 
+def test_other_structures_take_along_what_is_said_of_those_that_are_gone():
+    content = SMALL | {
+        "left_right": {"Femur_Heads": ["Femur_Head_L", "Femur_Head_R"]},
+        "postprocess": {"Bladder": {"fill_holes": True}, "Femur_Head_L": {"fill_holes": True}},
+    }
+    recipe = recipe_of(overridden(content, ["structures=[Bladder, Femur_Head_R]"]))
+    assert recipe.targets == ("Bladder", "Femur_Head_R")
+    assert list(recipe.postprocess) == ["Bladder"]
+
+
 @pytest.mark.parametrize(
     ("setting", "code", "said"),
     [

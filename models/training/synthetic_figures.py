@@ -35,9 +35,11 @@ def left_out_map_cases(
         yield maker.from_map(number % len(maps), Chance.of(seed, number))
 
 
-def phantom_cases(patch_zyx: tuple[int, int, int], spacing_mm: float, count: int) -> Iterator[Sample]:
-    """Phantoms that are never trained on, centred on the pelvis, straight, in one patch."""
-    for k in range(count):
+def phantom_cases(
+    patch_zyx: tuple[int, int, int], spacing_mm: float, count: int, first: int = 0
+) -> Iterator[Sample]:
+    """Phantoms that are never trained on from number ``first`` on: the pelvis, straight, in one patch."""
+    for k in range(first, first + count):
         phantom = pelvic_phantom(NEVER_TRAINED_FROM_SEED + 100 + k)
         slices, rows, columns = (2 * n for n in patch_zyx)
         half = spacing_mm / 2
@@ -48,19 +50,33 @@ def phantom_cases(patch_zyx: tuple[int, int, int], spacing_mm: float, count: int
         yield averaged_down(phantom.sample(grid))
 
 
-def mean_dsc(network: nn.Module, wanted: Sequence[Channel], cases: Iterable[Sample]) -> dict[str, float]:
-    """Mean DSC of the network's raw winner-takes-all answer, by structure.
+def mean_dsc(
+    network: nn.Module, wanted: Sequence[Channel], cases: Iterable[Sample], outputs: Sequence[str]
+) -> dict[str, float]:
+    """Mean DSC of the network's raw answer, by output; the network looks at each case as one patch.
 
     A structure counts in the cases that show at least five voxels of it; one that no case shows is left out.
+
+    Args:
+        network: on any device.
+        wanted: channels of its input.
+        cases: with the labels of `models.training.tissue_maps.CLASSES`.
+        outputs: of the network. With ``background`` first the winner is the answer, else every output that is
+            more likely than not.
     """
     network.eval()
+    device = next(network.parameters()).device
+    class_of = {name: number for number, (name, _) in CLASSES.items()}
     found: dict[str, list[float]] = {}
-    with torch.inference_mode():
-        for case in cases:
-            said = network(channels(case.hu[None], wanted))[0].argmax(0)
-            for number, (name, _) in CLASSES.items():
-                truth, mine = case.labels == number, said == number
-                if int(truth.sum()) >= _FEWEST_VOXELS:
-                    both = 2 * int((truth & mine).sum())
-                    found.setdefault(name, []).append(both / (int(truth.sum()) + int(mine.sum())))
-    return {name: float(np.mean(found[name])) for name, _ in CLASSES.values() if name in found}
+    for case in cases:
+        with torch.inference_mode():
+            logits = network(channels(case.hu[None].to(device), wanted))[0].cpu()
+        for at, name in enumerate(outputs):
+            if name not in class_of:
+                continue
+            said = logits.argmax(0) == at if outputs[0] == "background" else logits[at] > 0
+            truth = case.labels.cpu() == class_of[name]
+            if int(truth.sum()) >= _FEWEST_VOXELS:
+                both = 2 * int((truth & said).sum())
+                found.setdefault(name, []).append(both / (int(truth.sum()) + int(said.sum())))
+    return {name: float(np.mean(found[name])) for name in outputs if name in found}

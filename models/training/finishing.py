@@ -1,0 +1,81 @@
+"""The end of a run: thresholds, the bundle, and its figures."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from models.card import Card
+from models.networks import network_of
+from models.training.bundle_card import new_card
+from models.training.bundle_writer import with_figures, write_bundle
+from models.training.data_lessons import DataLessons
+from models.training.data_set import DataSet
+from models.training.delivered import delivered_dsc
+from models.training.recipe import ThresholdChoice
+from models.training.structure_habits import habits_of
+from models.training.synthetic_lessons import SyntheticLessons
+from models.training.synthetic_run import PHANTOM_SOURCE, Synthetic
+from models.training.thresholds import chosen_thresholds
+from models.training.trainer import Trainer
+from models.training.training_run import TrainingRun, Watcher
+
+
+def finished(run: TrainingRun, trainer: Trainer, data: DataSet | None, watcher: Watcher) -> Card:
+    """Write the bundle and measure it."""
+    recipe, lessons, machine = run.recipe, trainer.lessons, trainer.learner.machine
+    assert isinstance(lessons, DataLessons | SyntheticLessons)  # noqa: S101 - for the type checker
+    network = network_of(recipe.network, in_channels=lessons.input.in_channels, outputs=len(recipe.outputs))
+    network.load_state_dict({name: each.float() for name, each in trainer.learner.weights().items()})
+    network.to(machine.device).eval()
+    thresholds = recipe.thresholds
+    if isinstance(thresholds, ThresholdChoice) and isinstance(lessons, DataLessons):
+        watcher.say("Choosing thresholds on the validation cases.")
+        thresholds = chosen_thresholds(lessons, network, recipe.outputs, thresholds.candidates)
+    habits = habits_of((data.read(name) for name in data.names("train")), recipe.structures) if data else {}
+    name, version = run.reference
+    content = new_card(
+        recipe,
+        lessons.input,
+        name=name,
+        version=version,
+        habits=habits,
+        data=data,
+        template=run.start_from,
+    )
+    if isinstance(run.data, Synthetic) and run.data.phantom_seeds[0] < run.data.phantom_seeds[1]:
+        content["training"] = [s for s in content["training"] if s["name"] != PHANTOM_SOURCE["name"]]
+        content["training"].append(PHANTOM_SOURCE)
+    content["thresholds"] = thresholds if isinstance(thresholds, dict) else {}
+    card = write_bundle(run.out / "bundle", content, trainer.learner.weights())
+    watcher.say("Measuring the bundle.")
+    figures: dict[str, Any] = {"stage": _stage(run, trainer), "seed": run.seed}
+    if isinstance(run.data, Synthetic):
+        figures |= run.data.figures(network, recipe, lessons.input)
+    elif data is not None:
+        figures |= _measured(card, data, str(machine.device))
+    return with_figures(card, figures)
+
+
+def _stage(run: TrainingRun, trainer: Trainer) -> str:
+    progress, machine = trainer.progress, trainer.learner.machine
+    origin = run.start_from.reference if run.start_from and run.with_weights else "fresh weights"
+    return (
+        f"{progress.step} steps of {run.recipe.batch} samples ({progress.epoch:.1f} epochs) on "
+        f"{machine.device.type} in {machine.precision}, {progress.seconds / 3600:.2f} hours, from {origin}"
+    )
+
+
+def _measured(card: Card, data: DataSet, device: str) -> dict[str, Any]:
+    """DSC on the validation and test parts, as the node would deliver."""
+    found: dict[str, Any] = {
+        "metric": "mean DSC of what the node would deliver, on the CT's own grid; see delineate evaluate"
+    }
+    for part in ("validation", "test"):
+        names = data.names(part)
+        if names:
+            scores, refused = delivered_dsc(card, data, names, device)
+            found[part] = {structure: round(dsc, 3) for structure, dsc in scores.items()}
+            found[f"{part}_cases"] = len(names)
+            if refused:
+                found[f"{part}_cases_refused"] = refused
+    return found
