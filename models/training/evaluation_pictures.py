@@ -23,6 +23,8 @@ Mask = NDArray[np.bool_]
 TRUTH_COLOR: Final = "#3fa7ff"
 ANSWER_COLOR: Final = "#ffb000"
 _MARGIN_MM: Final = 40.0
+_APART_MM: Final = 10.0  # neighbours of the worst slice are bad in the same way
+_INCHES: Final = 4.2
 _LEVEL_HU, _WIDTH_HU = 40.0, 400.0
 
 
@@ -91,7 +93,11 @@ def _worst(case: Case, structure: str, figures: Figures, masks: tuple[Mask, Mask
     truth, answer = masks
     grid = case.volume.grid
     wrong = (truth ^ answer).sum(axis=(1, 2))
-    worst = [int(k) for k in np.argsort(-wrong, kind="stable")[:planes] if wrong[k]]
+    worst: list[int] = []
+    for k in np.argsort(-wrong, kind="stable"):
+        apart = np.abs(grid.slice_offsets_mm[worst] - grid.slice_offsets_mm[k]) >= _APART_MM
+        if wrong[k] and apart.all() and len(worst) < planes:
+            worst.append(int(k))
     if not worst:
         worst = [int((truth | answer).sum(axis=(1, 2)).argmax())]
     shown = np.argwhere((truth | answer)[worst].any(axis=0))  # (pixels, row and column)
@@ -118,7 +124,9 @@ def why_no_pictures() -> str | None:
 
 def draw_worst(worst: WorstCase, file: Path) -> None:
     """Draw the slices side by side, the CT with the contours of truth and answer; save a PNG."""
-    figure = _figure((4.2 * len(worst.planes), 4.6), "black")
+    rows, columns = worst.planes[0].hu.shape
+    height = min(2.0, worst.pixel_aspect * rows / columns) * _INCHES + 0.9  # title and legend
+    figure = _figure((_INCHES * len(worst.planes), height), "black")
     axes = figure.subplots(1, len(worst.planes), squeeze=False)[0]
     for axis, plane in zip(axes, worst.planes, strict=True):
         _draw_plane(axis, plane, worst.pixel_aspect)
@@ -131,7 +139,7 @@ def draw_worst(worst: WorstCase, file: Path) -> None:
 
 def _draw_plane(axis: Axes, plane: Plane, aspect: float) -> None:
     low, high = _LEVEL_HU - _WIDTH_HU / 2, _LEVEL_HU + _WIDTH_HU / 2
-    axis.imshow(plane.hu, cmap="gray", vmin=low, vmax=high, aspect=aspect, interpolation="bilinear")
+    axis.imshow(plane.hu, cmap="gray", vmin=low, vmax=high, aspect=aspect, interpolation="nearest")
     for mask, color, style in (
         (plane.truth, TRUTH_COLOR, "solid"),
         (plane.answer, ANSWER_COLOR, "dashed"),

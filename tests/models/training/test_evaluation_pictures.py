@@ -42,12 +42,13 @@ def test_of_two_that_were_missed_the_larger_is_worse():
 
 def test_the_worst_slices_are_those_with_the_largest_difference():
     answer = RECTUM.copy()
-    answer[4] = False  # four pixels missing
+    answer[5] = False  # four pixels missing
+    answer[4, 5, 4:] = False  # two, but only 3 mm below
     answer[1, 5, 4] = False  # one
     worst = WorstCases(planes=3)
     look(worst, "a", RECTUM, answer)
     (found,) = worst.cases()["Bladder"]
-    assert [plane.index for plane in found.planes] == [4, 1]
+    assert [plane.index for plane in found.planes] == [5, 1]
     assert found.planes[0].truth.sum() == 4
     assert not found.planes[0].answer.any()
     assert found.slices == 6
