@@ -123,12 +123,14 @@ class PostprocessCard:
 
     Attributes:
         largest_component: keep only the largest 26-connected part.
-        fill_holes: fill cavities that no path of 6-connected voxels joins to the outside.
+        fill_holes: fill cavities that no path of background voxels joins to the outside.
+        hole_connectivity: of that path: 6, over faces; 26, over corners too, so that fewer cavities are closed.
         minimum_cm3: smaller parts are dropped.
     """
 
     largest_component: bool = False
     fill_holes: bool = False
+    hole_connectivity: Literal[6, 26] = 6
     minimum_cm3: float = 0.0
 
 

@@ -40,14 +40,14 @@ def postprocess(
         dropped = np.concatenate([[False], ~keep])[labels]
         margin[dropped] = -np.abs(margin[dropped])
     if card.fill_holes and keep.any():
-        cavity = _cavities(margin > 0)
+        cavity = _cavities(margin > 0, card.hole_connectivity)
         margin[cavity] = np.maximum(-margin[cavity], _FAINT)
     return margin, Parts(tuple(sorted((float(v) for v in volumes), reverse=True)))
 
 
-def _cavities(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Background that no path of 6-connected voxels joins to the border of the array."""
+def _cavities(mask: NDArray[np.bool_], connectivity: int) -> NDArray[np.bool_]:
+    """Background that no path of such voxels joins to the border of the array."""
     outside = np.pad(~mask, 1, constant_values=True)
-    labels = cc3d.connected_components(outside, connectivity=6)
+    labels = cc3d.connected_components(outside, connectivity=connectivity)
     inner: NDArray[np.bool_] = (labels != labels[0, 0, 0])[1:-1, 1:-1, 1:-1] & ~mask
     return inner

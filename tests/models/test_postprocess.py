@@ -47,6 +47,14 @@ def test_cavities_are_filled_and_bays_are_not():
     assert inside(open_one, fill_holes=True)[1] == 33
 
 
+def test_a_cavity_that_opens_over_a_corner_alone_is_open_to_26_neighbours():
+    margin = two_blocks()
+    margin[1, 1, 1] = -1
+    assert inside(margin.copy(), fill_holes=True)[1] == 34
+    assert inside(margin.copy(), fill_holes=True, hole_connectivity=26)[1] == 33
+    assert inside(two_blocks(), fill_holes=True, hole_connectivity=26)[1] == 35
+
+
 def test_voxels_that_touch_at_a_corner_are_one_part():
     margin = np.full((4, 4, 4), -1.0, np.float32)
     margin[0, 0, 0] = margin[1, 1, 1] = 1
