@@ -124,7 +124,7 @@ class PostprocessCard:
     Attributes:
         largest_component: keep only the largest 26-connected part.
         fill_holes: fill cavities that no path of background voxels joins to the outside.
-        hole_connectivity: of that path: 6, over faces; 26, over corners too, so that fewer cavities are closed.
+        hole_connectivity: of that path: 6, over faces; 26, over corners too, so that less is filled.
         minimum_cm3: smaller parts are dropped.
     """
 

@@ -6,7 +6,7 @@ All steps work on the logit margin (positive inside), so that the surface of wha
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
 import cc3d
 import numpy as np
@@ -45,7 +45,7 @@ def postprocess(
     return margin, Parts(tuple(sorted((float(v) for v in volumes), reverse=True)))
 
 
-def _cavities(mask: NDArray[np.bool_], connectivity: int) -> NDArray[np.bool_]:
+def _cavities(mask: NDArray[np.bool_], connectivity: Literal[6, 26]) -> NDArray[np.bool_]:
     """Background that no path of such voxels joins to the border of the array."""
     outside = np.pad(~mask, 1, constant_values=True)
     labels = cc3d.connected_components(outside, connectivity=connectivity)
