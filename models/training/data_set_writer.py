@@ -75,15 +75,20 @@ class DataSetWriter:
             self._note(asdict(entry))
         self._entries[case.name] = entry
 
-    def close(self) -> None:
+    def close(self, parts: Mapping[str, Part] | None = None) -> None:
         """Write ``data.yaml``: from now on the folder is a data set. Structures that no case knows drop out.
+
+        Args:
+            parts: by patient, in place of what ``add`` was told, where that could not be known then.
 
         Raises:
             DataSetInvalid: ``data.empty``, ``data.disk-full`` or ``data.unwritable``.
         """
         if not self._entries:
             raise DataSetInvalid("data.empty", "Not one case could be made, so there is no data set.")
-        entries = tuple(self._entries[name] for name in self.names)
+        final = parts or {}
+        every = (self._entries[name] for name in self.names)
+        entries = tuple(replace(entry, part=final.get(entry.patient, entry.part)) for entry in every)
         known = {name for entry in entries for name in entry.structures}
         structures = {name: text for name, text in self._contents.structures.items() if name in known}
         contents = replace(self._contents, structures=structures, cases=entries)
@@ -97,6 +102,13 @@ class DataSetWriter:
                 os.fsync(stream.fileno())
             unfinished.replace(self._folder / FILE)
             (self._folder / JOURNAL).unlink()
+
+    def discard(self) -> None:
+        """Remove a data set that was begun and has no case."""
+        if not self._entries:
+            (self._folder / JOURNAL).unlink()
+            (self._folder / CASES).rmdir()
+            self._folder.rmdir()
 
     def _refuse(self, case: Case, part: Part) -> None:
         if case.name in self._entries:

@@ -27,7 +27,8 @@ SliceKey = tuple[str, int | None]
 """SOP Instance UID of an image, and the frame number if it has several frames."""
 
 _CONTOUR_DATA: Final = Tag(0x3006, 0x0050)
-_AREAS: Final = frozenset({"CLOSED_PLANAR", "CLOSEDPLANAR_XOR"})
+AREAS: Final = frozenset({"CLOSED_PLANAR", "CLOSEDPLANAR_XOR"})
+"""Contour Geometric Types that enclose something."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -93,15 +94,22 @@ class RoiSlices:
 
     Attributes:
         polygons: by slice index, each ``(n, 2)`` (column, row), whole numbers at pixel centres.
-        farthest_off_plane_mm: largest distance of a point from the plane of its slice.
+        heights_mm: by slice index, for each polygon how far above the slice's plane (along the grid's normal)
+            its lowest and its highest point lie.
         placed_by_position: contours without a usable reference, put on the slice that they lie nearest to.
         left_out: contours that lie on no slice of this CT.
     """
 
     polygons: Mapping[int, tuple[FloatArray, ...]]
-    farthest_off_plane_mm: float = 0.0
+    heights_mm: Mapping[int, tuple[tuple[float, float], ...]]
     placed_by_position: int = 0
     left_out: int = 0
+
+    @property
+    def farthest_off_plane_mm(self) -> float:
+        """Largest distance of a point from the plane of its slice."""
+        ends = (max(-low, high) for heights in self.heights_mm.values() for low, high in heights)
+        return max(ends, default=0.0)
 
     def masks(self, grid: Grid) -> Iterator[tuple[int, NDArray[np.bool_]]]:
         """Slice index and ``(rows, columns)`` bool of every slice with a contour, ascending."""
@@ -161,9 +169,10 @@ def roi_slices(roi: Roi, grid: Grid, slices: Sequence[SliceKey]) -> RoiSlices:
     """
     index = {key: k for k, key in enumerate(slices)}
     polygons: dict[int, list[FloatArray]] = {}
-    farthest, by_position, left_out = 0.0, 0, 0
+    heights: dict[int, list[tuple[float, float]]] = {}
+    by_position, left_out = 0, 0
     for contour in roi.contours:
-        if contour.geometric_type not in _AREAS or len(contour.points_lps_mm) < 3:
+        if contour.geometric_type not in AREAS or len(contour.points_lps_mm) < 3:
             continue
         k = next((index[key] for key in contour.images if key in index), None)
         if k is None:
@@ -172,10 +181,15 @@ def roi_slices(roi: Roi, grid: Grid, slices: Sequence[SliceKey]) -> RoiSlices:
                 left_out += 1
                 continue
             by_position += 1
-        pixels, off_plane = _in_slice(contour.points_lps_mm, grid, k)
-        farthest = max(farthest, off_plane)
+        pixels, height = _in_slice(contour.points_lps_mm, grid, k)
         polygons.setdefault(k, []).append(pixels)
-    return RoiSlices({k: tuple(many) for k, many in polygons.items()}, farthest, by_position, left_out)
+        heights.setdefault(k, []).append(height)
+    return RoiSlices(
+        {k: tuple(many) for k, many in polygons.items()},
+        {k: tuple(many) for k, many in heights.items()},
+        by_position,
+        left_out,
+    )
 
 
 def rasterise(polygons: Sequence[FloatArray], rows: int, columns: int) -> NDArray[np.bool_]:
@@ -272,8 +286,8 @@ def _points(item: Dataset) -> FloatArray:
     return points
 
 
-def _in_slice(points_lps_mm: FloatArray, grid: Grid, k: int) -> tuple[FloatArray, float]:
-    """The points in pixels of slice ``k``, and how far the farthest lies from its plane, mm."""
+def _in_slice(points_lps_mm: FloatArray, grid: Grid, k: int) -> tuple[FloatArray, tuple[float, float]]:
+    """The points in pixels of slice ``k``, and how far the lowest and the highest lie above it, mm."""
     offset = points_lps_mm - grid.slice_origins_lps_mm[k]
     pixels = np.stack(
         [
@@ -282,7 +296,8 @@ def _in_slice(points_lps_mm: FloatArray, grid: Grid, k: int) -> tuple[FloatArray
         ],
         axis=1,
     )
-    return pixels, float(np.abs(offset @ grid.normal).max())
+    above = offset @ grid.normal
+    return pixels, (float(above.min()), float(above.max()))
 
 
 def _slice_at(points_lps_mm: FloatArray, grid: Grid) -> int | None:
