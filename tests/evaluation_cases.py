@@ -13,6 +13,7 @@ The CT are 6 slices of 8 x 10 pixels, 3 x 2 x 1 mm. HU say what the model answer
 """
 
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 from textwrap import dedent
 
@@ -20,7 +21,10 @@ import numpy as np
 import yaml
 
 from models.card import Card, read_card
+from models.predictor import load
+from models.training.comparison import Entry
 from models.training.data_set import Case, DataSet, DataSetWriter
+from models.training.evaluation import evaluate, setting_of
 from models.volume import CtVolume, Grid
 
 SHAPE = (6, 8, 10)
@@ -92,3 +96,12 @@ def write_bundle(folder: Path, name: str = "known", code: str = PROGRAM, **chang
     }  # fmt: skip
     (folder / "card.yaml").write_text(yaml.safe_dump(card | changes))
     return read_card(folder / "card.yaml")
+
+
+def measured_entry(folder: Path, name: str = "refinenet--xiao-2022", **changes: object) -> Entry:
+    """The model on the cases, as a network of two dimensions of Xiao's paper."""
+    data, card = write_data(folder / "data"), write_bundle(folder / "bundle")
+    setting = setting_of(card, data, "test", 2.0, "cpu")
+    found = evaluate(load(card, "cpu"), data, setting, lambda *_: None, lambda *_: None)
+    entry = Entry(name, "xiao-2022", 2, "200 steps", found, {})
+    return replace(entry, **changes)

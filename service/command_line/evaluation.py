@@ -58,6 +58,66 @@ def evaluate(  # noqa: PLR0913, PLR0917 - one argument for each option
     print(out / REPORT)
 
 
+@app.command()
+def compare(  # noqa: PLR0913, PLR0917 - one argument for each option
+    named: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="RECIPE_OR_BUNDLE...",
+            help="recipes (also '*--xiao-2022' or '*') and bundles, to be compared",
+        ),
+    ],
+    data: Data,
+    out: Annotated[Path, typer.Option(help="folder of the comparison; what is finished in it is kept")],
+    structures: Annotated[
+        str, typer.Option(help="A,B,C: learned by every recipe in place of its own, by one network")
+    ] = "",
+    budget: Annotated[
+        str | None, typer.Option(help="for every recipe: 200steps, 300s, 5min or 2h, in place of its own end")
+    ] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="for every recipe; repeatable")
+    ] = None,
+    settings_2d: Annotated[
+        list[str] | None, typer.Option("--set-2d", metavar="KEY=VALUE", help="for recipes of 2D networks")
+    ] = None,
+    settings_3d: Annotated[
+        list[str] | None, typer.Option("--set-3d", metavar="KEY=VALUE", help="for recipes of 3D networks")
+    ] = None,
+    part: PartName = "test",
+    tolerance_mm: Tolerance = 2.0,
+    markdown: Annotated[Path | None, typer.Option(help="also write the tables to this file")] = None,
+    device: Device = "auto",
+    threads: Annotated[int | None, typer.Option(min=1, help="of the arithmetic, in training")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="of every training")] = 1,
+    bundles: Bundles = None,
+) -> None:
+    """Train or load several models, measure them on the same cases, and print the papers' tables.
+
+    Stop it at any time and run it again: what is trained and measured is not done twice, what was begun
+    goes on. A model that cannot be trained or measured is told at the end and stops no other.
+    """
+    from models.training.data_set import DataSet
+    from models.training.evaluation_run import Options
+    from service.command_line import comparison
+
+    ground = comparison.Ground(
+        tuple(name.strip() for name in structures.split(",") if name.strip()),
+        budget,
+        {None: settings or (), 2: settings_2d or (), 3: settings_3d or ()},
+    )
+    machine = ["--device", device, "--seed", str(seed), *(["--threads", str(threads)] if threads else [])]
+    options = Options(part_named(part), tolerance_mm, 1, device)
+    with refusals():
+        found = comparison.Comparison(DataSet.open(data), options, out, machine)
+        failed = found.run(comparison.targets(named, out, ground, bundles or ()))
+    found.show(ground, markdown)
+    for name, why in failed.items():
+        print(f"not compared: {name}: {why}")
+    if failed:
+        raise typer.Exit(1)
+
+
 def bundle_named(reference: str, bundles: list[Path] | None) -> Card:
     """The card of NAME@VERSION or of the bundle in a folder; raises `models.card.BundleError`."""
     from models.card import read_card
@@ -84,6 +144,7 @@ def refusals() -> Iterator[None]:
     """What ``models`` refuses, as a refusal that the command line prints as a sentence."""
     from models.card import BundleError
     from models.training.evaluation import EvaluationRefused
+    from models.training.recipe_book import RecipeInvalid
     from service.command_line.data_refusals import refusals as data_refusals
     from service.errors import DataRefused, ModelRefused
 
@@ -92,7 +153,7 @@ def refusals() -> Iterator[None]:
             yield
     except BundleError as error:
         raise ModelRefused(error.code, str(error)) from error
-    except EvaluationRefused as error:
+    except (EvaluationRefused, RecipeInvalid) as error:
         raise DataRefused(error.code, str(error)) from error
 
 
