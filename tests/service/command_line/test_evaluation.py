@@ -11,7 +11,6 @@ from typer.testing import CliRunner
 from service.__main__ import application
 from service.errors import DataRefused, ModelRefused
 
-
 WHY = "There are no pictures because it is so."
 
 
