@@ -14,7 +14,7 @@ Silent or in conflict, and what was chosen:
 - ``g`` is the decoder's feature one level coarser, before it is upsampled (Oktay, Figure 2).
 - The gate's inner channels are not given: half of the skip's. ``x`` comes to the size of ``g`` by a 2x2
   convolution with stride 2 and without bias (equation 1 has one bias, that of ``g``).
-- Oktay's deep supervision is left out: Liu trains all of Table 1 with one loss on one output.
+- Oktay's deep supervision is left out: Liu names none.
 
 Parameters, one input channel and five outputs (background and four structures), counted by hand. Two 3x3
 convolutions with batch norm from a to b channels have 9 ab + 9 b² + 4 b; a gate on a skip of c channels with
@@ -124,7 +124,7 @@ class AttentionUnet(nn.Module):
         return cropped_to(self.head(x), size)  # (n, classes, y, x)
 
     def scales(self, x: Tensor) -> tuple[Tensor, ...]:
-        """The logits alone: Liu X. 2024 supervises one output."""
+        """The logits alone: Liu X. 2024 names no further output."""
         return (self.forward(x),)
 
 

@@ -5,7 +5,7 @@ excitation, called Squeeze-Extract there), section 2.3 (batch norm and ReLU afte
 uniform). A block looks at its input with 3x3 kernels of dilation 2 and 3, which see far at little cost, and
 with larger plain kernels, which fill the gaps that dilation leaves, and concatenates what they find.
 
-Silent or in conflict, and what was chosen:
+Silent or in conflict, and what was chosen; the figures' drawings were not at hand, only what the text says:
 
 - "Larger" kernels: 5x5 and 7x7, the two that see as far as dilation 2 and 3 do. Each of the four convolutions
   gives a quarter of the block's channels.
@@ -142,7 +142,7 @@ class CabUnet(nn.Module):
         return cropped_to(self.head(x), size)  # (n, classes, y, x)
 
     def scales(self, x: Tensor) -> tuple[Tensor, ...]:
-        """The logits alone: Liu Z. 2020 supervises one output."""
+        """The logits alone: Liu Z. 2020 names no further output."""
         return (self.forward(x),)
 
 

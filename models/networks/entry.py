@@ -22,6 +22,7 @@ class NetworkEntry:
         counted: ``published`` if the paper prints the number, else ``by hand``: from the table of layers in
             the docstring of the family's file.
         test_width: the ``width`` at which the tests overfit it to two cases.
+        full_width_rate: the learning rate at which ``delineate models verify`` does so at ``width`` 1.
     """
 
     build: Callable[..., nn.Module]
@@ -32,3 +33,4 @@ class NetworkEntry:
     parameters: int
     counted: Literal["published", "by hand"]
     test_width: float
+    full_width_rate: float = 1e-3

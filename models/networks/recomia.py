@@ -106,7 +106,7 @@ class Recomia(nn.Module):
         return cropped_to(self.head(x), size)  # (n, classes, z, y, x)
 
     def scales(self, x: Tensor) -> tuple[Tensor, ...]:
-        """The logits alone: Sartor 2020 supervises one output."""
+        """The logits alone: Sartor 2020 names no further output."""
         return (self.forward(x),)
 
 
@@ -120,5 +120,6 @@ ENTRIES: Final[Mapping[str, NetworkEntry]] = {
         parameters=2_642_710,
         counted="by hand",
         test_width=1.0,
+        full_width_rate=2e-2,
     ),
 }

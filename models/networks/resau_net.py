@@ -4,7 +4,7 @@ Liu X. 2024, Figure 3 (network), Figure 4 and equations 1 to 5 (attention block)
 encoder halves five times, by the 7x7 convolution and by four stages of blocks; four upsampling stages fuse
 with it, and one upsampling more restores the size of the image.
 
-Silent or in conflict, and what was chosen:
+Silent or in conflict, and what was chosen; the figures' drawings were not at hand, only what the text says:
 
 - Equations 1 and 2 take W_g and W_x to be the means of g and x over all pixels, one number a channel; the
   text below equation 4 lets them be learned by backpropagation, and calls them part of the parameters. Read
@@ -16,8 +16,8 @@ Silent or in conflict, and what was chosen:
 - g is the decoder's feature after the transposed convolution, with as many channels as x; the fully connected
   layers keep them (no reduction is given) and have biases.
 - What follows the attention: concatenation with g and U-Net's two 3x3 convolutions with batch norm.
-- The stages' channels are not given: those of the encoder's features that they are fused with. The last
-  upsampling is a transposed convolution straight to the outputs, "the final step".
+- The stages' channels are not given in the text: those of the encoder's features that they are fused with.
+  The last upsampling is a transposed convolution straight to the outputs, "the final step".
 - ResNet34 has no ImageNet weights here: the paper names none.
 
 Parameters, one input channel and five outputs (background and four structures), counted by hand. ResNet34
@@ -104,7 +104,7 @@ class ResauNet(nn.Module):
         return cropped_to(self.head(x), size)  # (n, classes, y, x)
 
     def scales(self, x: Tensor) -> tuple[Tensor, ...]:
-        """The logits alone: Liu X. 2024 supervises one output."""
+        """The logits alone: Liu X. 2024 names no further output."""
         return (self.forward(x),)
 
 
