@@ -6,7 +6,7 @@ about accuracy on patients.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import torch
@@ -22,9 +22,9 @@ _CASES: Final = (
     (((0.50, 0.35, 0.34), (0.30, 0.20, 0.24)), ((0.50, 0.72, 0.68), (0.25, 0.14, 0.22))),
     (((0.45, 0.62, 0.66), (0.35, 0.26, 0.19)), ((0.55, 0.28, 0.25), (0.30, 0.16, 0.13))),
 )
-_BRIGHT: Final = 1.0
-_NOISE: Final = 0.1
+_NOISE: Final = 0.3
 _CHECK_EVERY: Final = 10
+_STATISTICS_STEPS: Final = 30
 
 
 def overfit(  # noqa: PLR0913 - what a slow learner may need changed
@@ -36,8 +36,9 @@ def overfit(  # noqa: PLR0913 - what a slow learner may need changed
     goal: float = 0.95,
     steps: int = 200,
     learning_rate: float = 1e-2,
+    report: Callable[[int, float], None] | None = None,
 ) -> float:
-    """Train ``network`` on two cases of an ellipsoid and a box, equally bright, until it knows them by heart.
+    """Train ``network`` on two cases of a bright ellipsoid and a dark box until it knows them by heart.
 
     Args:
         network: with ``STRUCTURES`` outputs, on the device where it is to be trained; its weights change.
@@ -48,18 +49,23 @@ def overfit(  # noqa: PLR0913 - what a slow learner may need changed
         steps: at most so many, each on both cases.
         learning_rate: of Adam at the start; it falls along a cosine to nothing. The default is for the narrow
             networks of the tests; full width wants less.
+        report: told the step that is done and the DSC of the last check, 0 before the first.
 
     Returns:
         The lowest DSC of the two structures in the two cases, in evaluation mode, at a threshold of 0.5.
     """
     x, masks = _cases(tuple(size or _SIZE[dimensions]), in_channels)
     device = next(network.parameters()).device
-    x, masks = x.to(device), masks.to(device)
+    layout = torch.channels_last if dimensions == 2 else torch.channels_last_3d  # a quarter faster on a CPU
+    network.to(memory_format=layout)  # type: ignore[call-overload]
+    x, masks = x.to(device, memory_format=layout), masks.to(device)
     optimiser = torch.optim.Adam(network.parameters(), learning_rate)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
     dsc = 0.0
     for step in range(1, steps + 1):
-        network.train()
+        # Two crops leave batch norm eight numbers a channel at 1/32: statistics that never come to rest. So
+        # they are learned first and then held, and what is trained is what is evaluated.
+        network.train(step <= _STATISTICS_STEPS)
         optimiser.zero_grad()
         loss = _loss(network.scales(x), masks)  # type: ignore[operator]
         loss.backward()  # type: ignore[no-untyped-call]
@@ -67,8 +73,10 @@ def overfit(  # noqa: PLR0913 - what a slow learner may need changed
         schedule.step()
         if step % _CHECK_EVERY == 0 or step == steps:
             dsc = _lowest_dsc(network, x, masks)
-            if dsc > goal:
-                break
+        if report is not None:
+            report(step, dsc)
+        if dsc > goal:
+            break
     return dsc
 
 
@@ -85,7 +93,7 @@ def _cases(size: tuple[int, ...], in_channels: int) -> tuple[Tensor, Tensor]:
             inside = share.square().sum(0) if structure == 0 else share.amax(0)
             masks[number, structure] = (inside <= 1).float()
     noise = torch.randn(len(_CASES), in_channels, *size, generator=torch.Generator().manual_seed(0))
-    return _BRIGHT * masks.amax(1, keepdim=True) + _NOISE * noise, masks
+    return masks[:, :1] - masks[:, 1:] + _NOISE * noise, masks
 
 
 def _loss(scales: Sequence[Tensor], masks: Tensor) -> Tensor:
