@@ -132,7 +132,13 @@ def setting_of(card: Card, data: DataSet, part: Part | None, tolerance_mm: float
 
 
 def evaluate(
-    predictor: Predictor, data: DataSet, setting: Setting, watch: Watch, progress: Progress
+    predictor: Predictor,
+    data: DataSet,
+    setting: Setting,
+    *,
+    watch: Watch | None = None,
+    progress: Progress = lambda _part, _case: None,
+    surfaces: bool = True,
 ) -> Evaluation:
     """Contour every case of the setting's part and compare it with what is drawn on it.
 
@@ -142,6 +148,7 @@ def evaluate(
         setting: as :func:`setting_of` gives it.
         watch: shown each structure that was compared: case, structure, figures, truth, answer.
         progress: told the part that is done, 0 to 1, and the case that is looked at.
+        surfaces: False leaves out what looks at surfaces, which takes most of the time of measuring.
     """
     names = data.names(setting.part)
     results: list[CaseResult] = []
@@ -151,22 +158,31 @@ def evaluate(
         def within(part: float, before: int = number, case: str = name) -> None:
             progress((before + part * _SHARE_OF_MODEL) / len(names), case)
 
-        results.append(_case(predictor, data.read(name), setting, watch, within))
+        results.append(_case(predictor, data.read(name), _Measure(setting, watch, surfaces), within))
     progress(1.0, "")
     return Evaluation(setting, tuple(results))
 
 
+@dataclass(frozen=True, slots=True)
+class _Measure:
+    """How each case is measured."""
+
+    setting: Setting
+    watch: Watch | None
+    surfaces: bool
+
+
 def _case(
-    predictor: Predictor, case: Case, setting: Setting, watch: Watch, progress: Callable[[float], None]
+    predictor: Predictor, case: Case, measure: _Measure, progress: Callable[[float], None]
 ) -> CaseResult:
     started = time.perf_counter()
     try:
-        said = predictor.segment(case.volume, setting.structures, progress)
+        said = predictor.segment(case.volume, measure.setting.structures, progress)
     except (OutsideTrainedRegion, OutputNotFinite) as error:
         slices = len(case.volume.hu)
         return CaseResult(case.name, case.patient, slices, None, {}, {}, refused=f"{error.code}: {error}")
     seconds = time.perf_counter() - started
-    found, background = _compared(case, said, setting, watch)
+    found, background = _compared(case, said, measure)
     return CaseResult(
         name=case.name,
         patient=case.patient,
@@ -179,10 +195,10 @@ def _case(
 
 
 def _compared(
-    case: Case, said: Segmentation, setting: Setting, watch: Watch
+    case: Case, said: Segmentation, measure: _Measure
 ) -> tuple[dict[str, Figures], Mapping[str, float]]:
     """Figures by structure, and those of the background where every structure is known."""
-    grid = case.volume.grid
+    grid, setting, surfaces = case.volume.grid, measure.setting, measure.surfaces
     found: dict[str, Figures] = {}
     truths, answers = np.zeros(grid.shape_zyx, bool), np.zeros(grid.shape_zyx, bool)
     for name in setting.structures:
@@ -192,9 +208,10 @@ def _compared(
         answer = (
             said.structures[name].mask(grid.shape_zyx) if name in said.structures else np.zeros_like(truth)
         )
-        found[name] = figures(truth, answer, grid, setting.tolerance_mm)
-        watch(case, name, found[name], truth, answer)
+        found[name] = figures(truth, answer, grid, setting.tolerance_mm, surfaces=surfaces)
+        if measure.watch is not None:
+            measure.watch(case, name, found[name], truth, answer)
         truths |= truth
         answers |= answer
     known = len(found) == len(setting.structures)
-    return found, background_figures(truths, answers, grid) if known else {}
+    return found, background_figures(truths, answers, grid, surfaces=surfaces) if known else {}

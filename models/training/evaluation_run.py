@@ -71,7 +71,7 @@ def run_evaluation(
         raise EvaluationRefused("evaluation.folder-in-use", sentence)
     setting = setting_of(card, data, options.part, options.tolerance_mm, options.device)
     worst = WorstCases(options.worst)
-    evaluation = evaluate(load(card, options.device), data, setting, worst, progress)
+    evaluation = evaluate(load(card, options.device), data, setting, watch=worst, progress=progress)
     with disk_errors(EvaluationRefused, "evaluation"):
         shutil.rmtree(folder / _PICTURES, ignore_errors=True)
         write_evaluation(evaluation, folder)

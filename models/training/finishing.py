@@ -6,11 +6,13 @@ from typing import Any
 
 from models.card import Card
 from models.networks import network_of
+from models.predictor import load
 from models.training.bundle_card import new_card
 from models.training.bundle_writer import with_figures, write_bundle
 from models.training.data_lessons import DataLessons
 from models.training.data_set import DataSet
-from models.training.delivered import delivered_dsc
+from models.training.evaluation import evaluate, setting_of
+from models.training.evaluation_summary import over_cases
 from models.training.recipe import ThresholdChoice
 from models.training.structure_habits import habits_of
 from models.training.synthetic_lessons import SyntheticLessons
@@ -70,12 +72,14 @@ def _measured(card: Card, data: DataSet, device: str) -> dict[str, Any]:
     found: dict[str, Any] = {
         "metric": "mean DSC of what the node would deliver, on the CT's own grid; see delineate evaluate"
     }
+    predictor = load(card, device)
     for part in ("validation", "test"):
-        names = data.names(part)
-        if names:
-            scores, refused = delivered_dsc(card, data, names, device)
-            found[part] = {structure: round(dsc, 3) for structure, dsc in scores.items()}
-            found[f"{part}_cases"] = len(names)
-            if refused:
-                found[f"{part}_cases_refused"] = refused
+        if data.names(part):
+            setting = setting_of(card, data, part, 0.0, device)
+            evaluation = evaluate(predictor, data, setting, surfaces=False)
+            scores = {name: each["DSC"] for name, each in over_cases(evaluation).items()}
+            found[part] = {name: round(dsc.mean, 3) for name, dsc in scores.items() if dsc.n}
+            found[f"{part}_cases"] = len(evaluation.cases)
+            if len(evaluation.answered) < len(evaluation.cases):
+                found[f"{part}_cases_refused"] = len(evaluation.cases) - len(evaluation.answered)
     return found

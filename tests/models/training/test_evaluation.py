@@ -17,10 +17,6 @@ def card(tmp_path):
     return write_bundle(tmp_path / "bundle")
 
 
-def nothing(*_arguments):
-    """Nobody watches."""
-
-
 def test_the_setting_says_what_is_compared_and_what_cannot_be(card, data):
     setting = setting_of(card, data, "test", 2.0, "cpu")
     assert setting.structures == ("Bladder", "Rectum", "Sacrum")
@@ -32,7 +28,7 @@ def test_the_setting_says_what_is_compared_and_what_cannot_be(card, data):
 
 
 def test_every_case_is_compared_where_it_is_known(card, data):
-    found = evaluate(load(card, "cpu"), data, setting_of(card, data, "test", 2.0, "cpu"), nothing, nothing)
+    found = evaluate(load(card, "cpu"), data, setting_of(card, data, "test", 2.0, "cpu"))
     assert [case.name for case in found.cases] == ["p0001-1", "p0001-2", "p0002-1", "p0003-1"]
     first, second, third, refused = found.cases
     assert {name: each.found for name, each in first.figures.items()} == {"Bladder": "both", "Rectum": "both"}
@@ -51,7 +47,7 @@ def test_every_case_is_compared_where_it_is_known(card, data):
 
 
 def test_background_counts_where_every_structure_is_known(card, data):
-    found = evaluate(load(card, "cpu"), data, setting_of(card, data, "test", 2.0, "cpu"), nothing, nothing)
+    found = evaluate(load(card, "cpu"), data, setting_of(card, data, "test", 2.0, "cpu"))
     assert found.cases[0].background == {}  # nobody looked for a sacrum
     # 480 voxels less 8 of bladder and 24 of rectum; the answer lacks the rectum.
     assert found.cases[1].background["DSC"] == pytest.approx(2 * 448 / (448 + 472))
@@ -67,8 +63,8 @@ def test_who_watches_sees_truth_and_answer_and_how_far_it_is(card, data):
         load(card, "cpu"),
         data,
         setting_of(card, data, "test", 2.0, "cpu"),
-        watch,
-        lambda part, name: told.append((part, name)),
+        watch=watch,
+        progress=lambda part, name: told.append((part, name)),
     )
     assert ("p0001-1", "Bladder", 8, 8) in seen
     assert ("p0001-2", "Rectum", 24, 0) in seen
@@ -79,7 +75,7 @@ def test_who_watches_sees_truth_and_answer_and_how_far_it_is(card, data):
 
 
 def test_all_parts_are_evaluated_if_none_is_named(card, data):
-    found = evaluate(load(card, "cpu"), data, setting_of(card, data, None, 2.0, "cpu"), nothing, nothing)
+    found = evaluate(load(card, "cpu"), data, setting_of(card, data, None, 2.0, "cpu"))
     assert len(found.cases) == 5
 
 
@@ -104,5 +100,5 @@ def test_an_answer_that_is_not_finite_counts_as_refused(data, tmp_path):
         return {"Bladder": np.full(volume.hu.shape, np.nan, np.float32)}
     """
     card = write_bundle(tmp_path / "wild", name="wild", code=code)
-    found = evaluate(load(card, "cpu"), data, setting_of(card, data, "test", 2.0, "cpu"), nothing, nothing)
+    found = evaluate(load(card, "cpu"), data, setting_of(card, data, "test", 2.0, "cpu"))
     assert [case.refused.partition(":")[0] for case in found.cases] == ["model.not-finite"] * 4

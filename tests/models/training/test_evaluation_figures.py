@@ -82,3 +82,17 @@ def test_background_is_all_the_rest_and_has_no_border_at_the_volumes_end():
     # The voxels that touch the truth's box: eight are 2 mm from one that touches the answer's, six 1 mm, twelve 0.
     assert found["HD95_mm"] == pytest.approx(2.0)
     assert "HD95_mm" not in background_figures(BLADDER, NOTHING, grid())
+
+
+def test_without_surfaces_there_are_overlaps_and_volumes_alone():
+    found = figures(BLADDER, MOVED, grid(), 2.0, surfaces=False)
+    whole = figures(BLADDER, MOVED, grid(), 2.0)
+    assert list(found.values) == [
+        "DSC",
+        "JSC",
+        "DSC_slices",
+        "volume_difference_cm3",
+        "volume_difference_percent",
+    ]
+    assert all(whole.values[name] == value for name, value in found.values.items())
+    assert "HD95_mm" not in background_figures(BLADDER, MOVED, grid(), surfaces=False)

@@ -14,8 +14,7 @@ from models.training.evaluation_files import read_evaluation, write_evaluation
 def evaluation(tmp_path_factory):
     folder = tmp_path_factory.mktemp("evaluation")
     data, card = write_data(folder / "data"), write_bundle(folder / "bundle")
-    nothing = lambda *_: None  # noqa: E731
-    return evaluate(load(card, "cpu"), data, setting_of(card, data, "test", 2.0, "cpu"), nothing, nothing)
+    return evaluate(load(card, "cpu"), data, setting_of(card, data, "test", 2.0, "cpu"))
 
 
 def lines(file):
