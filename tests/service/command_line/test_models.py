@@ -8,7 +8,9 @@ import shutil
 import pytest
 from typer.testing import CliRunner
 
+from models.card import read_card
 from models.catalog import SHIPPED
+from models.networks import NETWORKS
 from service.command_line.models import app
 from service.errors import ModelRefused
 
@@ -32,6 +34,32 @@ def test_the_list_names_every_bundle_and_whether_it_was_validated(copied):
     assert found.exit_code == 0
     for text in ("external@1.0", "pelvis-ct@1.0", "outline@1.0", "synthetic"):
         assert text in found.output
+
+
+def test_what_goes_into_a_pipe_is_neither_wrapped_nor_shortened(copied):
+    card = copied / "outline" / "card.yaml"
+    summary = "A summary " + "that goes on and on " * 12 + "[to its end]."
+    text = card.read_text().replace(read_card(card).summary, summary)
+    card.write_text(text)
+    assert any(summary in line for line in run("list", "--bundles", str(copied)).output.splitlines())
+
+
+def test_networks_are_listed_with_paper_and_size_for_people_and_for_programs():
+    lines = run("networks").output.splitlines()
+    (line,) = (line for line in lines if "cab-unet" in line)
+    cells = [cell.strip() for cell in line.strip("│").split("│")]
+    assert cells == ["cab-unet", "2D", "liu-z-2020", "41,010,238", "by hand", "1", "6"]
+    documents = json.loads(run("networks", "--json").output)
+    assert [document["name"] for document in documents] == list(NETWORKS)
+    assert documents[-1] == {
+        "name": "unet-res-enc",
+        "dimensions": 3,
+        "paper": "house",
+        "in_channels": 2,
+        "classes": 15,
+        "parameters": 7_573_350,
+        "counted": "by hand",
+    }
 
 
 def test_show_prints_the_card():
