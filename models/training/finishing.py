@@ -49,12 +49,13 @@ def finished(run: TrainingRun, trainer: Trainer, data: DataSet | None, watcher: 
         content["training"].append(PHANTOM_SOURCE)
     content["thresholds"] = thresholds if isinstance(thresholds, dict) else {}
     card = write_bundle(run.out / "bundle", content, trainer.learner.weights())
-    watcher.say("Measuring the bundle.")
     figures: dict[str, Any] = {"stage": _stage(run, trainer), "seed": run.seed}
-    if isinstance(run.data, Synthetic):
-        figures |= run.data.figures(network, recipe, lessons.input)
-    elif data is not None:
-        figures |= _measured(card, data, str(machine.device))
+    if recipe.validation.bundle:
+        watcher.say("Measuring the bundle.")
+        if isinstance(run.data, Synthetic):
+            figures |= run.data.figures(network, recipe, lessons.input)
+        elif data is not None:
+            figures |= _measured(card, data, str(machine.device))
     return with_figures(card, figures)
 
 

@@ -164,11 +164,13 @@ class Validation:
         every_epochs: how often.
         batches: of unaugmented validation samples for the loss; None: as many as make an epoch of them.
         cases: whole validation CTs for the DSC, the first so many; None: all of them; 0: none.
+        bundle: measure the finished bundle on whole validation and test CTs, for its card.
     """
 
     every_epochs: float = 1.0
     batches: int | None = None
     cases: int | None = None
+    bundle: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,7 +36,7 @@ from models.training.evaluation import EvaluationRefused, setting_of
 from models.training.evaluation_files import FILE, read_evaluation
 from models.training.evaluation_run import Options
 from models.training.recipe import Recipe
-from models.training.recipe_book import recipe_content, recipe_names, recipe_of
+from models.training.recipe_book import recipe_content, recipe_names, recipe_of, with_value
 from service.command_line.tables import print_table
 from service.process_life import Lifeline
 
@@ -123,6 +123,7 @@ def targets(named: Sequence[str], out: Path, ground: Ground, bundles: Sequence[P
                 budget=ground.budget,
                 settings=ground.settings,
             )
+            with_value(content, "validation.bundle", False)  # that is what the evaluation does
             recipe = recipe_of(content)
             found.append(Compared(recipe.name, _folder(out, recipe.name), recipe, content, None))
     names = [each.name for each in found]

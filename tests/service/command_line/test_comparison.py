@@ -148,7 +148,9 @@ def test_a_recipe_is_trained_measured_and_not_trained_again(folder, monkeypatch)
     found = compare(folder, *told, "--part", "all")
     assert found.exit_code == 0, found.output
     bundle = folder / "out" / "unet-res-enc--delineate" / "run" / "bundle"
-    assert read_card(bundle / "card.yaml").outputs == ("background", "Bladder")
+    card = read_card(bundle / "card.yaml")
+    assert card.outputs == ("background", "Bladder")
+    assert set(card.figures) == {"stage", "seed"}  # it is measured once, by the evaluation
     assert yaml.safe_load((bundle.parents[1] / "recipe.yaml").read_text())["end"]["steps"] == 2
     assert "Every recipe was given a budget of 2steps." in (folder / "out" / "comparison.md").read_text()
     assert "3D networks: DSC, mean over cases" in found.output
