@@ -131,8 +131,12 @@ def _source(data: DataSet) -> dict[str, Any]:
 
 
 def _licence(data: DataSet | None) -> str:
-    terms = "that its source states" if data is None or not data.contents.licence else data.contents.licence
-    return f"The weights carry the terms of what they were trained on: {terms}. Check them before any use."
+    if data is None or not data.contents.licence:
+        return "The weights carry the terms of what they were trained on, and nobody stated these. Ask first."
+    return (
+        "The weights carry the terms of what they were trained on. Check them before any use: "
+        f"{data.contents.licence}."
+    )
 
 
 def _validation(data: DataSet | None) -> str:

@@ -51,12 +51,12 @@ class DataLessons:
         folder: Path,
         seed: int,
         machine: Machine,
-        preparing: Callable[[float], None] | None = None,
+        preparing: Callable[[float], None] = lambda _part: None,
     ) -> None:
         _check(data, recipe, machine)
         self._data, self._recipe, self._seed, self._machine = data, recipe, seed, machine
         self._cases = PreparedCases(data, recipe, folder)
-        self._prepare(preparing or (lambda _part: None))
+        self._prepare(preparing)
         self.input: InputCard = recipe.input.card(channels_of(recipe, self._cases, data.names("train")))
         self._loss = loss_named(recipe.loss.name, recipe.activation, **recipe.loss.arguments)
         self._begin(0)

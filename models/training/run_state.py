@@ -1,7 +1,7 @@
 """The tensors of a run that a checkpoint must hold, in as many bytes as it may have.
 
 A checkpoint should not exceed ``LIMIT_BYTES``. The exact state of Adam with a running average is 16 bytes a
-parameter. Where that is too much it is rounded, first to 10 bytes, then to 7; the running state is rounded
+parameter. Where that is too much it is rounded, first to 10 bytes, then to 6; the running state is rounded
 with it at every checkpoint, so that a run goes on the same whether it was interrupted or not. Where not even
 that is small enough the checkpoint is exact and as large as it must be.
 """
@@ -26,9 +26,16 @@ Kind = Literal["weight", "moment", "square", "average", "other"]
 _FORMS: Final[tuple[Mapping[Kind, Codec], ...]] = (
     {},
     {"moment": "bfloat16", "square": "bfloat16", "average": "bfloat16"},
-    {"weight": "float24", "moment": "bfloat16", "square": "log8", "average": "near"},
+    {"weight": "float24", "moment": "float8", "square": "log8", "average": "near"},
 )
-_BYTES: Final[Mapping[Codec, int]] = {"exact": 4, "bfloat16": 2, "float24": 3, "log8": 1, "near": 1}
+_BYTES: Final[Mapping[Codec, int]] = {
+    "exact": 4,
+    "bfloat16": 2,
+    "float24": 3,
+    "log8": 1,
+    "float8": 1,
+    "near": 1,
+}
 _MOMENTS: Final[Mapping[str, Kind]] = {
     "exp_avg": "moment",
     "exp_avg_sq": "square",

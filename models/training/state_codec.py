@@ -10,7 +10,8 @@ exact        4      all (any dtype as it is)
 bfloat16     2      8 bits of mantissa: 0.4 %
 float24      3      16 bits of mantissa: 0.0015 %
 log8         1      numbers that are not negative, to some 5 % over their whole range; zero stays zero
-near         1      a tensor near another one: the difference as float8 (e4m3), to 6 %
+float8       1      numbers scaled to the largest of the tensor, as e4m3: 6 %
+near         1      a tensor near another one: the difference as float8
 ===========  =====  =====================================================================================
 """
 
@@ -25,7 +26,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-Codec = Literal["exact", "bfloat16", "float24", "log8", "near"]
+Codec = Literal["exact", "bfloat16", "float24", "log8", "float8", "near"]
 
 _LEVELS: Final = 254
 _LARGEST_FLOAT8: Final = 448.0
@@ -37,7 +38,7 @@ class Packed:
 
     Attributes:
         codec, dtype, shape: how to read ``content``.
-        scale: numbers of the codec: ``log8`` lowest and highest logarithm, ``near`` the largest difference.
+        scale: numbers of the codec: ``log8`` the ends of the logarithm, ``float8`` and ``near`` the factor.
         content: the bytes.
     """
 
@@ -70,8 +71,9 @@ class Packed:
         elif self.codec == "log8":
             found = _from_levels(raw, *self.scale)
         else:
-            difference = torch.from_numpy(raw.copy()).view(torch.float8_e4m3fn).float()
-            found = _near(near).flatten().cpu().float() + difference * self.scale[0]
+            found = torch.from_numpy(raw.copy()).view(torch.float8_e4m3fn).float() * self.scale[0]
+            if self.codec == "near":
+                found = _near(near).flatten().cpu().float() + found
         return found.reshape(self.shape)
 
 
@@ -98,7 +100,7 @@ def packed(tensor: Tensor, codec: Codec, near: Tensor | None = None) -> Packed:
         levels, scale = _levels(flat.numpy())
         content = levels.tobytes()
     else:
-        difference = flat - _near(near).detach().flatten().cpu().float()
+        difference = flat if codec == "float8" else flat - _near(near).detach().flatten().cpu().float()
         largest = float(difference.abs().max()) if len(difference) else 0.0
         scale = (largest / _LARGEST_FLOAT8 or 1.0,)
         content = (difference / scale[0]).to(torch.float8_e4m3fn).view(torch.uint8).numpy().tobytes()

@@ -97,8 +97,8 @@ def _lessons(
     if isinstance(run.data, Synthetic):
         return run.data.lessons(run.recipe, run.out / "samples", run.seed, machine)
     assert data is not None  # noqa: S101 - for the type checker: a path was opened
-    watcher.say(f"Bringing {len(data.names())} cases to the network's grid, where that was not done before.")
-    return DataLessons(data, run.recipe, run.prepared or run.out / "prepared", run.seed, machine)
+    folder = run.prepared or run.out / "prepared"
+    return DataLessons(data, run.recipe, folder, run.seed, machine, watcher.prepare)
 
 
 def _identity(run: TrainingRun, data: DataSet | None) -> dict[str, Any]:

@@ -54,11 +54,13 @@ class Watcher:
 
     Attributes:
         report: told of every step.
+        prepare: told how much of the cases has been brought to the network's grid, 0 to 1.
         say: told in a sentence what is being done, and what must be known.
         pause: asked after every step whether to stop here for now.
     """
 
     report: Callable[[Told], None] | None = None
+    prepare: Callable[[float], None] = lambda _part: None
     say: Callable[[str], None] = lambda _sentence: None
     pause: Callable[[int], bool] | None = None
 

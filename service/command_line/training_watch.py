@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from types import FrameType
+
+    from rich.progress import Progress, TaskID
 
     from models.training.lessons import Look
     from models.training.processes import Processes
@@ -73,8 +75,8 @@ def watched(processes: Processes, minutes: float | None) -> Iterator[Watcher]:
     before = {number: signal.signal(number, pause.ask) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         if processes.first:
-            with _bar() as (report, say):
-                yield Watcher(report, say, pause.wanted)
+            with _Bar.shown() as bar:
+                yield Watcher(bar.report, bar.prepare, bar.say, pause.wanted)
         else:
             yield Watcher(pause=pause.wanted)
     finally:
@@ -82,39 +84,52 @@ def watched(processes: Processes, minutes: float | None) -> Iterator[Watcher]:
             signal.signal(number, handler)
 
 
-@contextmanager
-def _bar() -> Iterator[tuple[Callable[[Told], None], Callable[[str], None]]]:
-    """A progress bar with loss, validation DSC and time left; a line for each look at validation cases."""
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+@dataclass(slots=True)
+class _Bar:
+    """A bar with loss, validation DSC and time left; a line for each look at the validation cases."""
 
-    console = Console(markup=False, highlight=False, soft_wrap=True)
-    columns = (
-        TextColumn("step {task.fields[step]}"),
-        BarColumn(),
-        TextColumn("loss {task.fields[loss]}  DSC {task.fields[dsc]}"),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=console) as progress:
-        task = progress.add_task("training", total=1.0, step=0, loss="-", dsc="-")
-        recent: list[float] = []
+    progress: Progress
+    task: TaskID | None = None
+    recent: list[float] = field(default_factory=list)
+    dsc: str = "-"
 
-        def report(told: Told) -> None:
-            recent.append(told.loss)
-            del recent[:-_SMOOTH_STEPS]
-            loss = sum(recent) / len(recent)
-            progress.update(task, completed=told.done, step=told.step, loss=f"{loss:.4f}")
-            if told.look is not None:
-                dsc = f"{told.look.mean_dsc:.3f}" if told.look.dsc else "-"
-                progress.update(task, dsc=dsc)
-                console.print(_line(told, told.look, loss))
+    @classmethod
+    @contextmanager
+    def shown(cls) -> Iterator[_Bar]:
+        """On the terminal until the run is over."""
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-        def say(sentence: str) -> None:
-            console.print(sentence)
+        console = Console(markup=False, highlight=False, soft_wrap=True)
+        columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TextColumn("left"))
+        with Progress(*columns, TimeRemainingColumn(), console=console) as progress:
+            yield cls(progress)
 
-        yield report, say
+    def prepare(self, part: float) -> None:
+        """So much of the cases is ready."""
+        self._show("bringing cases to the network's grid", part)
+        if part >= 1 and self.task is not None:
+            self.progress.remove_task(self.task)
+            self.task = None
+
+    def report(self, told: Told) -> None:
+        """A step was done."""
+        self.recent.append(told.loss)
+        del self.recent[:-_SMOOTH_STEPS]
+        loss = sum(self.recent) / len(self.recent)
+        if told.look is not None:
+            self.dsc = f"{told.look.mean_dsc:.3f}" if told.look.dsc else "-"
+            self.say(_line(told, told.look, loss))
+        self._show(f"step {told.step}  loss {loss:.4f}  DSC {self.dsc}", told.done)
+
+    def say(self, sentence: str) -> None:
+        """Above the bar."""
+        self.progress.console.print(sentence)
+
+    def _show(self, description: str, part: float) -> None:
+        if self.task is None:
+            self.task = self.progress.add_task(description, total=1.0)
+        self.progress.update(self.task, completed=part, description=description)
 
 
 def _line(told: Told, look: Look, loss: float) -> str:

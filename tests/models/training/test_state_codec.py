@@ -43,6 +43,14 @@ def test_levels_of_the_logarithm_keep_nought_the_ends_and_what_lies_between():
     assert packed(torch.tensor([4.0]), "log8").tensor().tolist() == [pytest.approx(4)]
 
 
+def test_a_byte_for_a_number_by_hand():
+    # the largest is 448 steps; 7 of them are exact, of 17 every second, of 35 every fourth is kept
+    tensor = torch.tensor([4.48, -0.07, 0.17, 0.35, 0.0])
+    again = packed(tensor, "float8").tensor()
+    assert again.tolist() == pytest.approx([4.48, -0.07, 0.16, 0.36, 0.0], abs=1e-5)
+    assert packed(torch.zeros(2), "float8").tensor().tolist() == [0, 0]
+
+
 def test_a_tensor_near_another_loses_only_of_the_difference():
     weights = torch.tensor([100.0, -3.0, 0.5])
     average = weights + torch.tensor([0.448, -0.1, 0.0])

@@ -113,7 +113,7 @@ def test_a_folder_with_a_run_is_resumed_only_when_told_and_only_by_the_same_reci
     said = []
     card = trained(run_of(out, data, *short), resume=True, say=said.append).card
     assert "2 steps of 3 samples" in card.figures["stage"]
-    assert said[1] == "Going on after step 1."
+    assert said[0] == "Going on after step 1."
 
 
 def test_slices_with_sigmoid_a_network_a_structure_and_a_pair_as_one(data, tmp_path):

@@ -39,6 +39,8 @@ def test_time_is_up_after_so_many_minutes():
 
 def test_a_look_is_told_with_loss_and_dsc(capsys):
     with watched(Processes(), None) as watcher:
+        for part in (0.5, 1.0):
+            watcher.prepare(part)
         watcher.report(Told(1, 0.5, 0.1, None))
         watcher.report(Told(2, 0.3, 0.2, Look(0.25, {"Bladder": 0.9, "Rectum": 0.7})))
         watcher.report(Told(3, 0.3, 0.3, Look(0.2)))
