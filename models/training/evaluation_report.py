@@ -197,6 +197,8 @@ def _times(evaluation: Evaluation) -> Iterator[str]:
     head = ["seconds for", "n", "mean", "st. dev.", "median", "quartiles", "smallest", "largest"]
     lines = [_line(names[name], "seconds", each) for name, each in contouring_times(evaluation).items()]
     yield table("Contouring time", head, lines)
+    timed = [(case.name, str(case.slices), number("seconds", case.seconds)) for case in evaluation.answered]
+    yield table("Of each case", ["case", "slices", "seconds"], timed)
     yield paragraph(
         "From the CT in memory to every structure on its grid, on the device named above; loading the model, "
         "reading the CT and drawing polygons are not in it. The first case also warms the device up, which "

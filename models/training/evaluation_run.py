@@ -3,6 +3,7 @@
 ::
 
     OUT/report.html, OUT/evaluation.json, OUT/figures.csv, OUT/cases.csv, OUT/summary.csv
+    OUT/score-sheet.csv, for readers to fill in; one that is there is left as it is
     OUT/pictures/box-<metric>.png, OUT/pictures/worst-<place>-<structure>-<number>.png
 """
 
@@ -33,6 +34,7 @@ from models.training.evaluation_pictures import (
 from models.training.evaluation_report import write_report
 from models.training.evaluation_summary import values_of
 from models.training.full_disk import disk_errors
+from models.training.reader_scores import SHEET, write_sheet
 
 REPORT: Final = "report.html"
 _PICTURES: Final = "pictures"
@@ -75,6 +77,8 @@ def run_evaluation(
     with disk_errors(EvaluationRefused, "evaluation"):
         shutil.rmtree(folder / _PICTURES, ignore_errors=True)
         write_evaluation(evaluation, folder)
+        if not (folder / SHEET).exists():
+            write_sheet(evaluation, folder / SHEET)
         boxes = _draw_boxes(evaluation, folder / _PICTURES)
         drawn = _draw_worst_cases(worst, folder / _PICTURES)
         made = {"made": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"), "delineate": version("delineate")}

@@ -118,6 +118,32 @@ def compare(  # noqa: PLR0913, PLR0917 - one argument for each option
         raise typer.Exit(1)
 
 
+@app.command("reader-scores")
+def reader_scores(
+    evaluation: Annotated[
+        Path, typer.Argument(help="folder that delineate evaluate wrote", exists=True, file_okay=False)
+    ],
+    sheet: Annotated[
+        Path | None, typer.Argument(help="score sheet that was filled in; EVALUATION/score-sheet.csv")
+    ] = None,
+) -> None:
+    """Count what readers said of the contours, in the four grades of the papers."""
+    from rich.table import Table
+
+    from models.training.evaluation_files import read_evaluation
+    from models.training.reader_scores import SHEET, read_scores, table_of, write_table
+    from service.command_line.tables import print_table
+
+    with refusals():
+        scores = read_scores(sheet or evaluation / SHEET, read_evaluation(evaluation))
+    head, lines = table_of(scores)
+    table = Table(*head)
+    for line in lines:
+        table.add_row(*line)
+    print_table(table)
+    write_table(scores, evaluation / "reader-scores.csv")
+
+
 def bundle_named(reference: str, bundles: list[Path] | None) -> Card:
     """The card of NAME@VERSION or of the bundle in a folder; raises `models.card.BundleError`."""
     from models.card import read_card

@@ -75,6 +75,13 @@ def test_the_report_needs_nothing_from_outside_and_says_everything(report):
         assert expected in said, expected
 
 
+def test_the_contouring_time_of_each_case_is_in_the_report(report):
+    texts = [text for text in Parsed(report).texts if text.strip()]
+    at = texts.index("Of each case")
+    assert texts[at + 1 : at + 6] == ["case", "slices", "seconds", "p0001-1", "6"]
+    assert float(texts[at + 6]) >= 0
+
+
 def test_what_was_found_is_counted_in_the_report(report):
     texts = [text for text in Parsed(report).texts if text.strip()]
     at = texts.index("volume_difference_percent") + 1

@@ -74,3 +74,17 @@ def test_a_part_that_is_none_is_told(folders):
     found = evaluate(folders, "known@1.0", "--part", "third")
     assert found.exit_code == 2
     assert "train, validation, test and all" in " ".join(found.output.replace("│", " ").split())
+
+
+def test_readers_scores_are_counted_and_a_sheet_that_was_filled_in_is_not_overwritten(folders):
+    assert evaluate(folders, folders / "bundles" / "known").exit_code == 0
+    sheet = folders / "out" / "score-sheet.csv"
+    sheet.write_text(sheet.read_text().replace("Bladder,,", "Bladder,,minor revision"))
+    assert evaluate(folders, folders / "bundles" / "known").exit_code == 0
+    found = CliRunner().invoke(application(), ["reader-scores", str(folders / "out")])
+    assert found.exit_code == 0, found.output
+    assert "2 (100.00%)" in found.output
+    assert "Bladder" in (folders / "out" / "reader-scores.csv").read_text()
+    sheet.write_text("nothing")
+    found = CliRunner().invoke(application(), ["reader-scores", str(folders / "out"), str(sheet)])
+    assert found.exception.code == "evaluation.scores"
