@@ -46,7 +46,7 @@ Fresh = Annotated[
 ]
 Name = Annotated[str | None, typer.Option(help="of the new bundle, if not the recipe's")]
 Version = Annotated[str | None, typer.Option(help="of the new bundle, if not the next")]
-Seed = Annotated[int, typer.Option(min=0, help="the same seed trains the same network")]
+Seed = Annotated[int, typer.Option(min=0, max=2**31 - 1, help="the same seed trains the same network")]
 Prepared = Annotated[
     Path | None, typer.Option(help="folder for cases on the network's grid, to share between runs")
 ]

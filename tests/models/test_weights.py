@@ -1,3 +1,8 @@
+import hashlib
+import pickle
+from dataclasses import replace
+from pathlib import Path
+
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -49,6 +54,31 @@ def test_one_changed_byte_is_refused(network_bundle):
     with pytest.raises(BundleError) as refusal:
         load_weights(card, tiny())
     assert refusal.value.code == "model.hash-mismatch"
+
+
+class Bomb:
+    """Unpickling it would leave a file behind."""
+
+    def __init__(self, file):
+        self.file = file
+
+    def __reduce__(self):
+        return Path.touch, (self.file,)
+
+
+@pytest.mark.parametrize("hash_is_right", [False, True])
+def test_a_pickle_in_place_of_the_weights_is_refused_and_not_unpickled(
+    network_bundle, tmp_path, hash_is_right
+):
+    card = network_bundle()
+    content = pickle.dumps(Bomb(tmp_path / "boom"))
+    (card.folder / "weights.safetensors").write_bytes(content)
+    if hash_is_right:
+        card = replace(card, weights=replace(card.weights, sha256=hashlib.sha256(content).hexdigest()))
+    with pytest.raises(BundleError) as refusal:
+        load_weights(card, tiny())
+    assert refusal.value.code == ("model.weights-do-not-fit" if hash_is_right else "model.hash-mismatch")
+    assert not (tmp_path / "boom").exists()
 
 
 def test_weights_of_another_network_are_refused(network_bundle):

@@ -33,6 +33,7 @@ def stopping_after(step):
         (),
         ("optimiser.name=sgd", "optimiser.average=null"),
         ("optimiser.name=nadam",),
+        ("network={name: recomia, arguments: {width: 0.1}}", "loss={name: dice}"),  # with batch norm
         ("end={epochs: 1.5, cycles: 2}", "schedule.name=plateau", "schedule.patience_epochs=0.5"),
     ],
 )
@@ -197,6 +198,22 @@ def test_half_precision_learns_and_resumes_alike(tmp_path, precision):
     second.resume()
     second.run()
     assert same(weights_of(whole), weights_of(second))
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
+@pytest.mark.parametrize("precision", ["float32", "bfloat16", "float16"])
+def test_a_run_learns_and_goes_on_on_a_gpu(tmp_path, precision):
+    machine = Machine(torch.device("cuda"), precision, checkpoint_steps=100)
+    of = recipe("end.steps=60", "optimiser.learning_rate=0.03")
+    losses = []
+    trainer_of(of, tmp_path, machine).run(lambda told: losses.append(told.loss), stopping_after(30))
+    second = trainer_of(of, tmp_path, machine)
+    assert second.resume()
+    assert second.run(lambda told: losses.append(told.loss))
+    assert losses[0] > 1.5
+    assert losses[-1] < 0.5
+    assert all(tensor.isfinite().all() for tensor in second.learner.weights().values())
 
 
 def test_a_few_steps_are_enough_to_learn_a_block_by_heart(tmp_path):
