@@ -13,6 +13,7 @@ from service.command_line.data_refusals import refusals
 
 if TYPE_CHECKING:
     from service.training_data.import_report import ImportReport
+    from service.training_data.import_run import ImportPlan
     from service.training_data.remarks import Remark
 
 app = typer.Typer()
@@ -37,51 +38,58 @@ class PatientBy(StrEnum):
     FOLDER = "folder"
 
 
+Names = Annotated[
+    list[Path] | None,
+    typer.Option(
+        help="file of ROI names, repeatable; overrules the shipped list", exists=True, dir_okay=False
+    ),
+]
+Structures = Annotated[str | None, typer.Option(help="only these, with commas, e.g. Bladder,Rectum,CTVn")]
+Records = Annotated[
+    Path | None, typer.Option(help="where report and list of patients go [OUT-records]", file_okay=False)
+]
+Anonymise = Annotated[
+    bool, typer.Option("--anonymise", help="keep nothing on disk that leads back to a patient")
+]
+EmptyIsAbsent = Annotated[
+    bool, typer.Option("--empty-is-absent", help="an empty ROI says that the patient lacks the structure")
+]
+Share = Annotated[float, typer.Option(min=0, max=1, help="share of the patients")]
+ReportOnly = Annotated[
+    bool, typer.Option("--report-only", help="look at everything but the pixels; make no data set")
+]
+
+
 @app.command("import")
 def import_(  # noqa: PLR0913, PLR0917 - each argument is one option of the command
     folder: Annotated[
         Path, typer.Argument(help="CT with RT Structure Sets, or NIfTI", exists=True, file_okay=False)
     ],
     out: Annotated[Path, typer.Option(help="the data set: a new or empty folder", file_okay=False)],
-    names: Annotated[
-        list[Path] | None,
-        typer.Option(help="file of ROI names, repeatable; overrules the shipped list", exists=True),
-    ] = None,
-    structures: Annotated[
-        str | None, typer.Option(help="only these, with commas, e.g. Bladder,Rectum,CTVn")
-    ] = None,
-    records: Annotated[
-        Path | None, typer.Option(help="where report and list of patients go [OUT-records]", file_okay=False)
-    ] = None,
-    anonymise: Annotated[
-        bool, typer.Option("--anonymise", help="keep nothing on disk that leads back to a patient")
-    ] = False,
+    names: Names = None,
+    structures: Structures = None,
+    records: Records = None,
+    anonymise: Anonymise = False,
     patient: Annotated[
         PatientBy, typer.Option(help="what tells patients apart: Patient ID, or the first folder")
     ] = PatientBy.ID,
     prefer: Annotated[
         Prefer, typer.Option(help="which of several structure sets counts where they disagree")
     ] = Prefer.NONE,
-    empty_is_absent: Annotated[
-        bool, typer.Option("--empty-is-absent", help="an empty ROI says that the patient lacks the structure")
-    ] = False,
+    empty_is_absent: EmptyIsAbsent = False,
     seed: Annotated[int, typer.Option(help="of the split")] = 1,
-    validation: Annotated[float, typer.Option(min=0, max=1, help="share of the patients")] = 0.15,
-    test: Annotated[float, typer.Option(min=0, max=1, help="share of the patients")] = 0.15,
+    validation: Share = 0.15,
+    test: Share = 0.15,
     licence: Annotated[str, typer.Option(help="of the data, in words")] = "",
-    report_only: Annotated[
-        bool, typer.Option("--report-only", help="look at everything but the pixels; make no data set")
-    ] = False,
+    report_only: ReportOnly = False,
 ) -> None:
     """Make a data set of every CT below FOLDER that structures are drawn on; report all that is not taken.
 
     Nothing is guessed: what contradicts itself is left out with a reason. Stopped or killed, the same command
     goes on where it was.
     """
-    from service.errors import DataRefused
     from service.training_data.case_drawing import Rules
-    from service.training_data.import_report import ImportReport
-    from service.training_data.import_run import ImportPlan, run_import
+    from service.training_data.import_run import ImportPlan
 
     if validation + test >= 1:
         raise typer.BadParameter("--validation and --test together leave nothing to train on")
@@ -89,7 +97,7 @@ def import_(  # noqa: PLR0913, PLR0917 - each argument is one option of the comm
     plan = ImportPlan(
         root=folder.resolve(),
         out=out,
-        records=out.with_name(f"{out.resolve().name}-records") if records is None else records,
+        records=records or out.resolve().with_name(f"{out.resolve().name}-records"),
         names=tuple(names or ()),
         rules=Rules(prefer.value, empty_is_absent, wanted),
         anonymise=anonymise,
@@ -99,17 +107,27 @@ def import_(  # noqa: PLR0913, PLR0917 - each argument is one option of the comm
         licence=licence,
         report_only=report_only,
     )
+    _import_visibly(plan)
+
+
+def _import_visibly(plan: ImportPlan) -> None:
+    from service.errors import DataRefused
+    from service.training_data.import_report import ImportReport
+    from service.training_data.import_run import run_import
+
     report = ImportReport()
     try:
         with refusals():
             run_import(plan, report, _tracked)
     except DataRefused as refused:
-        if refused.code == "data.empty":
-            _print_report(report)
-            print(f"The whole report is in {plan.records}")
+        if refused.code != "data.empty":
+            raise
+        _print_report(report)
+        print(f"The whole report is in {plan.records}")
         raise
     _print_report(report)
-    print(f"The whole report is in {plan.records}" + ("" if report_only else f", the data set in {out}"))
+    made = "" if plan.report_only else f", the data set in {plan.out}"
+    print(f"The whole report is in {plan.records}{made}")
 
 
 def _tracked(items: Sequence[T], description: str) -> Iterable[T]:

@@ -14,6 +14,7 @@ from typing import Final, Protocol, TypeVar
 import numpy as np
 
 from models.training.data_set import Case, DataSet, DataSetWriter, Part
+from models.training.full_disk import disk_errors
 from models.volume import CtVolume
 from service.errors import DataRefused
 from service.training_data.case_drawing import CaseDrawing, DrawnCt, Rules
@@ -101,7 +102,10 @@ def run_import(plan: ImportPlan, report: ImportReport, track: Track) -> None:
             "records.inside",
             "The records name patients and must not lie in the data set. Choose another folder.",
         )
-    _Run(plan, RoiNames.read(plan.names), report).all(track)
+    names = RoiNames.read(plan.names)
+    with disk_errors(DataRefused, "records"):
+        plan.records.mkdir(mode=0o700, parents=True, exist_ok=True)
+    _Run(plan, names, report).all(track)
     report.write(plan.records, anonymous=plan.anonymise)
     if not report.cases:
         raise DataRefused(

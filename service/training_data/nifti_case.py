@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-import SimpleITK as sitk
 from numpy.typing import NDArray
 
 from models.volume import CtVolume, Grid
@@ -26,7 +25,7 @@ from service.training_data.case_drawing import (
 )
 from service.training_data.name_files import KnownStructure
 from service.training_data.nifti_files import NiftiFiles, stem
-from service.training_data.nifti_header import refuse_unclear_orientation
+from service.training_data.nifti_image import read_nifti
 from service.training_data.remarks import Weight
 from service.training_data.roi_drawing import RoiDrawing, finished, undrawn
 from service.training_data.roi_names import RoiNames
@@ -72,17 +71,17 @@ class NiftiCase:
     def draw(self, names: RoiNames, rules: Rules, *, with_pixels: bool) -> CaseDrawing:
         """Read and draw it."""
         try:
-            image = _Image.read(self.files.image)
-            grid = image.grid()
+            image = read_nifti(self.files.image)
+            grid = image.grid
             _refuse_implausible(grid)
             drawing = CaseDrawing.on(grid, self.folder)
             if abs(grid.normal[2]) < np.sqrt(0.5):
                 drawing.remark("ct.not-transverse", "The images are not transverse.", Weight.WARNING)
-            hu = _hounsfield(image.values(), drawing)
+            hu = _hounsfield(image.values, drawing)
         except SeriesRefused as refused:
             return CaseDrawing.refused(refused, self.folder, self.files.image.name)
         candidates: dict[str, list[Candidate]] = defaultdict(list)
-        for roi, draw in self._rois(drawing, image):
+        for roi, draw in self._rois(drawing, grid):
             structure = structure_of(drawing, roi, names, rules)
             if structure is not None:
                 made = _drawer(draw, grid, names.known[structure], rules)
@@ -93,15 +92,15 @@ class NiftiCase:
         return drawing
 
     def _rois(
-        self, drawing: CaseDrawing, image: _Image
+        self, drawing: CaseDrawing, grid: Grid
     ) -> Iterator[tuple[str, Callable[[], NDArray[np.bool_]]]]:
         """Name of each ROI, and what reads its mask."""
         for file in self.files.masks:
-            yield stem(file), partial(_mask, file, image)
+            yield stem(file), partial(_mask, file, grid)
         if self.files.label_map is None:
             return
         try:
-            values = _on_grid(self.files.label_map, image)
+            values = _on_grid(self.files.label_map, grid)
         except SeriesRefused as refused:
             drawing.remark(refused.code, refused.sentence, Weight.LEFT_OUT, self.files.label_map.name)
             return
@@ -115,43 +114,6 @@ class NiftiCase:
             )
         for number, name in self.files.labels.items():
             yield name, partial(np.equal, values, number)
-
-
-@dataclass(frozen=True, slots=True)
-class _Image:
-    """An image in LPS mm; its slices are turned round if they descend along row x column direction."""
-
-    image: Any
-    turned: bool
-
-    @classmethod
-    def read(cls, file: Path) -> _Image:
-        refuse_unclear_orientation(file)
-        try:
-            image: Any = sitk.ReadImage(str(file))
-        except RuntimeError as error:
-            raise SeriesRefused(
-                "nifti.unreadable", "The file cannot be read as NIfTI. Convert the CT again."
-            ) from error
-        return cls(image, np.linalg.det(np.array(image.GetDirection()).reshape(3, 3)) < 0)
-
-    def values(self) -> NDArray[Any]:
-        """``(z, y, x)``."""
-        values: NDArray[Any] = sitk.GetArrayFromImage(self.image)
-        return np.ascontiguousarray(values[::-1]) if self.turned else values
-
-    def grid(self) -> Grid:
-        """Where the voxels are."""
-        columns, rows, slices = self.image.GetSize()
-        steps = np.array(self.image.GetDirection()).reshape(3, 3) * np.array(self.image.GetSpacing())
-        k = np.arange(slices)[:: -1 if self.turned else 1]
-        return Grid(
-            np.array(self.image.GetOrigin()) + k[:, None] * steps[:, 2],
-            steps[:, 0],
-            steps[:, 1],
-            rows,
-            columns,
-        )
 
 
 def _refuse_implausible(grid: Grid) -> None:
@@ -172,10 +134,8 @@ def _refuse_implausible(grid: Grid) -> None:
 
 
 def _hounsfield(values: NDArray[Any], drawing: CaseDrawing) -> NDArray[np.int16] | NDArray[np.float32]:
-    if not np.isfinite(values).all():
-        raise SeriesRefused("nifti.not-finite", "Some voxels of the image are no numbers.")
     lowest, highest = float(values.min()), float(values.max())
-    if lowest > _AIR_HU or highest < -_AIR_HU / 5:
+    if lowest > _AIR_HU:
         raise SeriesRefused(
             "nifti.not-hounsfield",
             f"The image's values go from {lowest:g} to {highest:g}: these are no CT numbers (air is -1000). "
@@ -188,10 +148,10 @@ def _hounsfield(values: NDArray[Any], drawing: CaseDrawing) -> NDArray[np.int16]
     return values.astype(np.float32)
 
 
-def _on_grid(file: Path, image: _Image) -> NDArray[Any]:
+def _on_grid(file: Path, ours: Grid) -> NDArray[Any]:
     """The values of a file that must lie on the image's voxels."""
-    drawn = _Image.read(file)
-    ours, theirs = image.grid(), drawn.grid()
+    drawn = read_nifti(file)
+    theirs = drawn.grid
     same = ours.shape_zyx == theirs.shape_zyx and all(
         np.abs(a - b).max() <= _SAME_MM
         for a, b in (
@@ -204,14 +164,14 @@ def _on_grid(file: Path, image: _Image) -> NDArray[Any]:
         raise SeriesRefused(
             "nifti.other-grid", "It does not lie on the voxels of the image. Draw it on the image itself."
         )
-    values = drawn.values()
+    values = drawn.values
     if (values != np.rint(values)).any():
         raise SeriesRefused("nifti.not-labels", "Its values are not whole numbers, so it is no mask.")
     return values.astype(np.int64) if values.dtype.kind == "f" else values
 
 
-def _mask(file: Path, image: _Image) -> NDArray[np.bool_]:
-    values = _on_grid(file, image)
+def _mask(file: Path, grid: Grid) -> NDArray[np.bool_]:
+    values = _on_grid(file, grid)
     held = np.unique(values)
     if len(held) > 2 or held[0] != 0:
         raise SeriesRefused(
