@@ -119,7 +119,7 @@ ENTRIES: Final[Mapping[str, NetworkEntry]] = {
         classes=6,
         parameters=2_642_710,
         counted="by hand",
-        test_width=1.0,
+        test_width=0.5,
         full_width_rate=2e-2,
     ),
 }
