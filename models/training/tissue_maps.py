@@ -161,11 +161,23 @@ def read_tissue_map(path: Path, name: str) -> TissueMap:
         return _unpacked(archive, name)
 
 
-def write_tissue_maps(path: Path, maps: Iterable[TissueMap]) -> None:
-    """Write a file of maps, all of one shape, in one piece."""
+def write_tissue_maps(path: Path, maps: Iterable[TissueMap], *, add: bool = False) -> None:
+    """Write a file of maps, all of one shape, in one piece; ``add`` keeps the maps that are in it already.
+
+    Raises:
+        DataSetInvalid: ``maps.unreadable``, ``maps.other-shape``.
+    """
     arrays: dict[str, NDArray[np.generic]] = {}
+    if add and path.exists():
+        with _opened(path) as archive:
+            arrays = {name: archive[name] for name in archive.files}
     for one in maps:
-        arrays.setdefault("shape", np.array(one.codes.shape))
+        shape = arrays.setdefault("shape", np.array(one.codes.shape))
+        if tuple(shape) != one.codes.shape:
+            sentence = (
+                "Tissue maps of one file have one shape; this one lies in another box. Choose another file."
+            )
+            raise DataSetInvalid("maps.other-shape", sentence)
         arrays[one.source] = np.frombuffer(lzma.compress(one.codes.tobytes(), preset=6), np.uint8)
     part = path.with_name(f".{path.name}.part")
     with part.open("wb") as stream:

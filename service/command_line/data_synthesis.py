@@ -1,7 +1,8 @@
-"""``delineate data synthesize``: data sets of synthetic CT."""
+"""``delineate data synthesize`` and ``delineate data complete``: synthetic CT, and what it is made of."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -27,6 +28,12 @@ def synthesize(  # noqa: PLR0913, PLR0917 - each argument is one option of the c
     tissue_maps: Annotated[
         Path | None, typer.Option(help="file of complete tissue maps (.npz)", exists=True, dir_okay=False)
     ] = None,
+    labels: Annotated[
+        Path | None, typer.Option(help="folder of label maps, to be completed", exists=True, file_okay=False)
+    ] = None,
+    template: Annotated[
+        str, typer.Option(help="what completes label maps: phantom, FILE.npz:NAME, or a label map's folder")
+    ] = "phantom",
     cases: Annotated[int, typer.Option(min=1, help="how many CT")] = 20,
     seed: Annotated[int, typer.Option(min=0, help="the same seed makes the same data set")] = 1,
     device: Annotated[str, typer.Option(help="cpu, cuda, or auto: a GPU where there is one")] = "auto",
@@ -46,27 +53,106 @@ def synthesize(  # noqa: PLR0913, PLR0917 - each argument is one option of the c
 
     Stopped at any time, killed too, the same command goes on where it was.
     """
-    from models.training.synthesis import Synthesis, map_sources, phantom_sources, writer_of
+    from models.training.synthesis import Synthesis, writer_of
     from models.training.whole_scan import Voxels
 
-    told = []
+    voxels = Voxels(spacing, slice_spacing, _device(device))
+    shares_of_parts = _shares(shares)
     with refusals():
-        of_phantoms: list[Source] = []
-        of_maps: list[Source] = []
+        made_of = _MadeOf()
         if tissue_maps is not None:
-            of_maps += map_sources(tissue_maps)
-            told.append(f"tissue maps of {tissue_maps.name} (sha256 {_hash(tissue_maps)[:12]})")
-        if phantoms is not None or not of_maps:
-            first, end = _seeds(phantoms or "1000:100000")
-            of_phantoms = phantom_sources(first, end, reserved=test_set)
-            told.append(f"phantoms {first}:{end}")
-        voxels = Voxels(spacing, slice_spacing, _device(device))
+            made_of.add_tissue_maps(tissue_maps)
+        if labels is not None:
+            made_of.add_label_maps(labels, template, voxels.device)
+        if phantoms is not None or not made_of.maps:
+            made_of.add_phantoms(phantoms or "1000:100000", reserved=test_set)
         synthesis = Synthesis(
-            of_phantoms, of_maps, cases, seed, voxels, _shares(shares), phantom_share, test_set
+            made_of.phantoms, made_of.maps, cases, seed, voxels, shares_of_parts, phantom_share, test_set
         )
-        writer = writer_of(out, synthesis, " and ".join(told))
-        _write_visibly(synthesis, writer)
+        _write_visibly(synthesis, writer_of(out, synthesis, " and ".join(made_of.told), made_of.licence))
     print(f"{cases} cases in {out}")
+
+
+@dataclass
+class _MadeOf:
+    """What the CT of a data set are made of, and in words."""
+
+    phantoms: list[Source] = field(default_factory=list)
+    maps: list[Source] = field(default_factory=list)
+    told: list[str] = field(default_factory=list)
+    licence: str = ""
+
+    def add_tissue_maps(self, file: Path) -> None:
+        from models.training.synthesis import map_sources
+
+        self.maps += map_sources(file)
+        self.told.append(f"tissue maps of {file.name} (sha256 {_hash(file)[:12]})")
+
+    def add_label_maps(self, folder: Path, template: str, device: str) -> None:
+        from models.training.label_sources import label_sources, template_named
+
+        sources, unused, self.licence = label_sources(folder, template_named(template, device), device)
+        for one in unused:
+            print(f"left out: {one.name}: {one.remark}")
+        self.maps += sources
+        self.told.append(f"{len(sources)} label maps of {folder.name} completed with {Path(template).name}")
+
+    def add_phantoms(self, seeds: str, *, reserved: bool) -> None:
+        from models.training.synthesis import phantom_sources
+
+        first, end = _seeds(seeds)
+        self.phantoms += phantom_sources(first, end, reserved=reserved)
+        self.told.append(f"phantoms {first}:{end}")
+
+
+@app.command()
+def complete(
+    labels: Annotated[Path, typer.Argument(help="folder of label maps", exists=True, file_okay=False)],
+    out: Annotated[
+        Path, typer.Option(help="file of tissue maps (.npz), new or begun before", dir_okay=False)
+    ],
+    template: Annotated[
+        str, typer.Option(help="where the rest comes from: phantom, FILE.npz:NAME, or a label map's folder")
+    ] = "phantom",
+    device: Annotated[str, typer.Option(help="cpu, cuda, or auto: a GPU where there is one")] = "auto",
+) -> None:
+    """Complete label maps to tissue maps: bones, muscles, body and skin nobody drew come from a template.
+
+    Stopped at any time, the same command goes on with the maps that are not in the file yet.
+    """
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from models.training.label_sources import complete_all, template_named
+    from service.errors import DataRefused
+
+    if out.suffix != ".npz":
+        raise typer.BadParameter("the file's name ends in .npz", param_hint="--out")
+    console = Console()
+    used = _device(device)
+    with refusals(), Progress(console=console) as progress:
+        task = progress.add_task("completing")
+        outcomes = complete_all(
+            labels,
+            out,
+            template_named(template, used),
+            used,
+            lambda done, total, name: progress.update(
+                task, completed=done, total=total, description=f"completing {name}"
+            ),
+        )
+    for one in outcomes:
+        fit = "" if one.bones_dsc is None else f"bones agree by DSC {one.bones_dsc:.2f}"
+        print(
+            f"{one.name}: "
+            + ("REFUSED: " if one.refused else "")
+            + "; ".join(filter(None, (fit, one.remark)))
+        )
+    if all(one.refused for one in outcomes):
+        raise DataRefused(
+            "labels.none-completed", "Not one label map could be completed; the reasons stand above."
+        )
+    print(f"{sum(not one.refused for one in outcomes)} of {len(outcomes)} label maps in {out}")
 
 
 def _write_visibly(synthesis: Synthesis, writer: DataSetWriter) -> None:

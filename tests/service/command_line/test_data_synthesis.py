@@ -1,4 +1,4 @@
-"""``delineate data synthesize`` as people and machines call it."""
+"""``delineate data synthesize`` and ``data complete`` as people and machines call them."""
 
 from __future__ import annotations
 
@@ -10,9 +10,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from phantom_in_box import drawn_map, template_of, write_label_map
 from typer.testing import CliRunner, Result
 
+from models.training import template_fit
 from models.training.data_set import DataSet
+from models.training.phantom import pelvic_phantom
+from models.training.tissue_maps import Tissue, read_tissue_map, tissue_map_names, write_tissue_maps
 from service.__main__ import application
 from service.errors import DataRefused
 
@@ -74,20 +78,9 @@ def test_a_file_that_holds_no_tissue_maps_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_after_kill_9_the_same_command_goes_on_and_ends_with_the_same_data_set(tmp_path: Path) -> None:
-    def command(folder: str) -> list[str]:
-        words = [
-            "data",
-            "synthesize",
-            str(tmp_path / folder),
-            "--phantoms",
-            "1000:1100",
-            "--cases",
-            "3",
-            *COARSE,
-        ]
-        return [sys.executable, "-P", "-m", "service", *words]
-
-    process = subprocess.Popen(command("killed"), stdout=subprocess.DEVNULL)
+    words = ("--phantoms", "1000:1100", "--cases", "3", *COARSE)
+    command = [sys.executable, "-P", "-m", "service", "data", "synthesize", str(tmp_path / "killed"), *words]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     journal = tmp_path / "killed" / "unfinished.jsonl"
     deadline = time.monotonic() + 120
     while not (journal.exists() and journal.read_bytes().count(b"p00100") >= 1):
@@ -97,8 +90,60 @@ def test_after_kill_9_the_same_command_goes_on_and_ends_with_the_same_data_set(t
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert not (tmp_path / "killed" / "data.yaml").exists()
-    subprocess.run(command("killed"), check=True, capture_output=True)
-    subprocess.run(command("whole"), check=True, capture_output=True)
+    for folder in ("killed", "whole"):
+        assert synthesize(tmp_path / folder, *words).exit_code == 0
     killed, whole = (DataSet.open(tmp_path / name) for name in ("killed", "whole"))
     killed.check()
     assert killed.fingerprint == whole.fingerprint
+
+
+def label_map(folder: Path, *names: str) -> None:
+    write_label_map(folder, drawn_map(pelvic_phantom(1000, couch=False), names))
+
+
+@pytest.mark.slow
+def test_label_maps_are_completed_and_ct_is_made_of_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for steps in ("_AFFINE_STEPS", "_SMOOTH_STEPS"):  # the centroids alone bring the heads together
+        monkeypatch.setattr(template_fit, steps, 4)
+    label_map(tmp_path / "labels" / "drawn", "Bladder", "Femur_Head_L", "Femur_Head_R", "Colon")
+    label_map(tmp_path / "labels" / "boneless", "Bladder")
+    file, templates = tmp_path / "maps.npz", tmp_path / "templates.npz"
+    write_tissue_maps(templates, [template_of(2005)])
+    words = ["data", "complete", str(tmp_path / "labels"), "--out", str(file), "--device", "cpu"]
+    result = CliRunner().invoke(application(), [*words, "--template", f"{templates}:other"])
+    assert result.exit_code == 0, result.output
+    assert "boneless: REFUSED" in result.output
+    assert "1 of 2 label maps" in result.output
+    assert tissue_map_names(file) == ("drawn__other",)
+    assert {Tissue.HIP_L, Tissue.HIP_R, Tissue.SACRUM, Tissue.SKIN} <= set(
+        np.unique(read_tissue_map(file, "drawn__other").codes).tolist()
+    )
+    result = synthesize(tmp_path / "data", "--tissue-maps", file, "--cases", 1)
+    assert result.exit_code == 0, result.output
+    case = DataSet.open(tmp_path / "data").read("drawn-1")
+    assert {"Bladder", "Bone_Pelvic_L", "Sacrum"} <= set(case.masks)
+    assert "Uterus" not in case.masks
+
+
+def test_where_no_label_map_can_be_completed_the_command_fails(tmp_path: Path) -> None:
+    label_map(tmp_path / "labels" / "boneless", "Bladder")
+    words = ["data", "complete", str(tmp_path / "labels"), "--out", str(tmp_path / "maps.npz")]
+    result = CliRunner().invoke(application(), words)
+    assert isinstance(result.exception, DataRefused)
+    assert "no femoral heads" in result.output
+    assert not (tmp_path / "maps.npz").exists()
+    result = CliRunner().invoke(application(), [*words[:-1], str(tmp_path / "maps.zip")])
+    assert result.exit_code == 2
+    assert "ends in .npz" in result.output
+
+
+def test_label_maps_given_to_synthesize_that_cannot_be_used_are_told(tmp_path: Path) -> None:
+    label_map(tmp_path / "labels" / "boneless", "Bladder")
+    result = synthesize(
+        tmp_path / "data", "--labels", tmp_path / "labels", "--phantoms", "1003:1004", "--cases", 1
+    )
+    assert result.exit_code == 0, result.output
+    assert "left out: boneless: no femoral heads" in result.output
+    assert DataSet.open(tmp_path / "data").names() == ("p001003-1",)
