@@ -97,12 +97,8 @@ def train(  # noqa: PLR0913, PLR0917 - one argument for each option
     Stop it at any time and go on with --resume. Nothing that the node serves changes by itself: name the
     bundle in the configuration.
     """
-    synthetic: Synthetic | None = None
-    if tissue_maps is not None or phantoms is not None:
-        synthetic = _synthetic(tissue_maps, leave_out, phantoms, phantom_share, sees, producers, cases)
-    source = data or synthetic
-    if source is None or (data is not None and synthetic is not None):
-        raise typer.BadParameter("give --data, or --tissue-maps or --phantoms for synthetic samples")
+    synthetic = _synthetic(tissue_maps, leave_out, phantoms, phantom_share, sees, producers, cases)
+    source = _one_of(data, synthetic)
     from models.training.grid_search import grid_search
     from models.training.processes import joined
     from models.training.train import train as train_once
@@ -128,6 +124,13 @@ def train(  # noqa: PLR0913, PLR0917 - one argument for each option
                 _tell(found.card)
             elif processes.first:
                 print("Paused. Go on with the same command and --resume.")
+
+
+def _one_of(data: Path | None, synthetic: Synthetic | None) -> Path | Synthetic:
+    source = data or synthetic
+    if source is None or (data is not None and synthetic is not None):
+        raise typer.BadParameter("give --data, or --tissue-maps or --phantoms for synthetic samples")
+    return source
 
 
 def _recipe(name: str, settings: list[str], template: Card | None) -> Any:  # noqa: ANN401 - imported late
@@ -179,10 +182,12 @@ def _synthetic(  # noqa: PLR0913, PLR0917
     sees: int,
     producers: int,
     cases: int,
-) -> Synthetic:
+) -> Synthetic | None:
     from models.training.phantom import NEVER_TRAINED_FROM_SEED
     from models.training.synthetic_run import Synthetic
 
+    if tissue_maps is None and phantoms is None:
+        return None
     first, _, end = (phantoms or "1000:100000").partition(":")
     if not (first.isdigit() and end.isdigit()):
         raise typer.BadParameter(f"--phantoms is FIRST:END, for example 1000:100000; found {phantoms!r}")
