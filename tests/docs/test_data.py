@@ -62,8 +62,8 @@ def test_its_figures_are_those_of_the_code(text: str) -> None:
     content = read_name_file(SHIPPED)
     assert f"{len(content.languages)} languages" in text
     assert f"some {round(len(content.structures), -1)} structures" in text
-    assert f"by more than {OVERLAP_SHARE:.0%}" in text.replace("\n", " ")
-    assert f"more than {MISSING_SHARE:.0%}" in text
+    assert f"by more than {OVERLAP_SHARE * 100:.0f} %" in text.replace("\n", " ")
+    assert f"more than {MISSING_SHARE * 100:.0f} %" in text
     assert (UNUSUAL_TIMES, _ENOUGH_CASES) == (8, 5)
     assert "eight times larger or smaller than the median of five cases" in text
     for name in (*IMAGES, *LABEL_MAPS, *MASK_FOLDERS):

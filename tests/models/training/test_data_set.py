@@ -349,6 +349,26 @@ def test_nothing_of_others_is_written_over(tmp_path):
     assert refused.value.code == "data.empty"
 
 
+def test_parts_may_be_drawn_at_the_end(tmp_path):
+    writer = DataSetWriter(tmp_path / "data", STRUCTURES, "drawn late")
+    for name, patient in (("p0001-1", "p0001"), ("p0001-2", "p0001"), ("p0002-1", "p0002")):
+        writer.add(case(name, patient), "train")
+    writer.close({"p0001": "test"})
+    data = DataSet.open(tmp_path / "data")
+    assert data.names("test") == ("p0001-1", "p0001-2")
+    assert data.names("train") == ("p0002-1",)
+
+
+def test_a_set_without_a_case_can_be_discarded_and_one_with_cases_not(tmp_path):
+    empty = DataSetWriter(tmp_path / "empty", STRUCTURES, "nothing")
+    empty.discard()
+    assert not (tmp_path / "empty").exists()
+    begun = DataSetWriter(tmp_path / "begun", STRUCTURES, "something")
+    begun.add(case(), "train")
+    begun.discard()
+    assert DataSetWriter(tmp_path / "begun", STRUCTURES, "something").names == ("p0001-1",)
+
+
 def test_a_case_that_contradicts_itself_cannot_be_made():
     with pytest.raises(ValueError, match="names no case"):
         case("../p0001")
