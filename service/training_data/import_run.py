@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -14,6 +14,7 @@ from typing import Final, Protocol, TypeVar
 import numpy as np
 
 from models.training.data_set import Case, DataSet, DataSetWriter, Part
+from models.training.data_set_contents import FILE as DATA_SET
 from models.training.full_disk import disk_errors
 from models.volume import CtVolume
 from service.errors import DataRefused
@@ -105,8 +106,11 @@ def run_import(plan: ImportPlan, report: ImportReport, track: Track) -> None:
     names = RoiNames.read(plan.names)
     with disk_errors(DataRefused, "records"):
         plan.records.mkdir(mode=0o700, parents=True, exist_ok=True)
-    _Run(plan, names, report).all(track)
+    run = _Run(plan, names, report)
+    run.all(track)
     report.write(plan.records, anonymous=plan.anonymise)
+    for forget in run.until_done:
+        forget()
     if not report.cases:
         raise DataRefused(
             "data.empty",
@@ -119,6 +123,8 @@ class _Run:
         self.plan, self.names, self.report = plan, names, report
         self.seen: dict[str, str] = {}
         """Case by SHA-256 of its CT numbers."""
+        self.until_done: list[Callable[[], None]] = []
+        """Removes what an interrupted import would need to go on."""
 
     def all(self, track: Track) -> None:
         plan = self.plan
@@ -148,25 +154,29 @@ class _Run:
         plan = self.plan
         file = plan.records / (_UNTIL_DONE if plan.anonymise else PATIENTS)
         patients = PatientList(file, read_only=plan.report_only)
-        patients.add([one.patient for one in drawn], in_order=not plan.anonymise)
         journal = ProgressJournal(plan.records / JOURNAL, plan.fingerprint([one.key for one in drawn]))
-        writer = None if plan.report_only or not structures else self._writer(structures, journal)
+        writer = self._writer(structures, journal)
+        patients.add([one.patient for one in drawn], in_order=not plan.anonymise)
+        journal.begin()
+        self.until_done = [journal.remove, *([patients.remove] if plan.anonymise else [])]
         numbers: Counter[str] = Counter()
         for one in track(drawn, "drawing structures"):
             patient = patients.pseudonym(one.patient)
             numbers[patient] += 1
             self._case(one, patient, f"{patient}-{numbers[patient]}", writer, journal)
         self.report.parts = patients.split((one.patient for one in self.report.cases), plan.seed, plan.shares)
-        if writer is not None and self.report.cases:
-            writer.close(self.report.parts)
-            self.report.fingerprint = DataSet.open(plan.out).fingerprint
-        elif writer is not None:
+        if writer is not None and not self.report.cases:
             writer.discard()
-        journal.remove()
-        if plan.anonymise:
-            patients.remove()
+        elif writer is not None:
+            writer.close(self.report.parts)
+        if self.report.cases and not plan.report_only:
+            self.report.fingerprint = DataSet.open(plan.out).fingerprint
 
-    def _writer(self, structures: Sequence[str], journal: ProgressJournal) -> DataSetWriter:
+    def _writer(self, structures: Sequence[str], journal: ProgressJournal) -> DataSetWriter | None:
+        """None if nothing is to be written, or all was and only the report is to be made again."""
+        made = not journal.is_new and (self.plan.out / DATA_SET).is_file()
+        if self.plan.report_only or not structures or made:
+            return None
         extents = {name: self.names.known[name].extent for name in structures}
         writer = DataSetWriter(
             self.plan.out, structures, self.report.source, licence=self.plan.licence, extents=extents

@@ -39,11 +39,14 @@ class ProgressJournal:
         begun_as: options of the import; a journal that was begun with others is refused.
 
     Raises:
-        DataRefused: ``records.other-unfinished``, ``records.disk-full`` or ``records.unwritable``.
+        DataRefused: ``records.other-unfinished``; later ``records.disk-full`` or ``records.unwritable``.
+
+    Attributes:
+        is_new: nothing was begun before.
     """
 
     def __init__(self, file: Path, begun_as: str) -> None:
-        self._file = file
+        self._file, self._begun_as = file, begun_as
         self._done: dict[str, dict[str, Any]] = {}
         lines = _lines(file)
         self.is_new = not lines
@@ -55,11 +58,15 @@ class ProgressJournal:
             )
         for line in lines[1:]:
             self._done[line["key"]] = line
-        if not lines:
-            with disk_errors(DataRefused, "records", file):
-                file.parent.mkdir(parents=True, exist_ok=True)
-                file.write_text(json.dumps({"begun_as": begun_as}) + "\n", encoding="ascii")
-                file.chmod(0o600)
+
+    def begin(self) -> None:
+        """Say on disk how the import was begun, before anything is made."""
+        if not self.is_new:
+            return
+        with disk_errors(DataRefused, "records", self._file):
+            self._file.parent.mkdir(parents=True, exist_ok=True)
+            self._file.touch(mode=0o600)
+            self._file.write_text(json.dumps({"begun_as": self._begun_as}) + "\n", encoding="ascii")
 
     def done(self, key: str) -> CtDone | None:
         """What became of a CT; None if that is not known yet."""

@@ -534,6 +534,38 @@ def test_a_case_that_was_written_but_not_noted_is_not_written_twice(tmp_path, mo
     assert imported(tmp_path)[1].names() == ("p0001-1", "p0002-1")
 
 
+@pytest.mark.parametrize("anonymise", [False, True])
+def test_a_kill_before_the_report_is_written_leaves_the_report_to_the_next_run(
+    tmp_path, monkeypatch, anonymise
+):
+    export(tmp_path / "export", edit=renamed(Rectum="odd"))
+
+    def killed(*_args, **_options):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ImportReport, "write", killed)
+        with pytest.raises(KeyboardInterrupt):
+            imported(tmp_path, anonymise=anonymise)
+    written = DataSet.open(tmp_path / "data").fingerprint
+    report, data = imported(tmp_path, anonymise=anonymise)
+    assert report.fingerprint == data.fingerprint == written
+    assert [case.name for case in report.cases] == ["p0001-1"]
+    assert len(said(report, "roi.name-unknown")) == 1
+    assert not (tmp_path / "data-records" / "unfinished.jsonl").exists()
+    assert (tmp_path / "data-records" / "patients.csv").exists() is not anonymise
+    assert not (tmp_path / "data-records" / "unfinished-patients.csv").exists()
+
+
+def test_a_data_set_that_is_there_is_not_written_over_and_nothing_is_begun(tmp_path):
+    export(tmp_path / "export")
+    imported(tmp_path)
+    with pytest.raises(DataSetInvalid) as refused:
+        imported(tmp_path, rules=Rules(prefer="newest"))
+    assert refused.value.code == "data.exists"
+    assert not (tmp_path / "data-records" / "unfinished.jsonl").exists()
+
+
 def test_an_export_without_a_usable_structure_leaves_a_report_and_no_folder(tmp_path):
     export(tmp_path / "export" / "A", edit=renamed(**{name: f"odd {name}" for name in BALLS}))
     with pytest.raises(DataRefused, match="Not one case"):

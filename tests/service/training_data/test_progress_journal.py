@@ -21,6 +21,7 @@ def test_what_was_done_is_known_to_the_next_one(tmp_path):
     first = ProgressJournal(file, "options")
     assert first.is_new
     assert first.done("ct 1") is None
+    first.begin()
     first.note("ct 1", DONE)
     first.note("ct 2", REFUSED)
     second = ProgressJournal(file, "options")
@@ -35,7 +36,9 @@ def test_what_was_done_is_known_to_the_next_one(tmp_path):
 
 def test_a_line_that_was_torn_is_done_again_and_takes_no_other_with_it(tmp_path):
     file = tmp_path / "unfinished.jsonl"
-    ProgressJournal(file, "options").note("ct 1", DONE)
+    first = ProgressJournal(file, "options")
+    first.begin()
+    first.note("ct 1", DONE)
     with file.open("a") as stream:
         stream.write('\n{"key": "ct 2", "ca')
     again = ProgressJournal(file, "options")
@@ -50,7 +53,7 @@ def test_a_first_line_that_was_torn_is_a_new_beginning(tmp_path):
 
 
 def test_other_options_are_another_import(tmp_path):
-    ProgressJournal(tmp_path / "unfinished.jsonl", "options")
+    ProgressJournal(tmp_path / "unfinished.jsonl", "options").begin()
     with pytest.raises(DataRefused) as refused:
         ProgressJournal(tmp_path / "unfinished.jsonl", "other options")
     assert refused.value.code == "records.other-unfinished"
@@ -58,7 +61,6 @@ def test_other_options_are_another_import(tmp_path):
 
 def test_a_full_disk_is_told(tmp_path):
     journal = ProgressJournal(tmp_path / "unfinished.jsonl", "options")
-    journal.remove()
     (tmp_path / "unfinished.jsonl").mkdir()
     with pytest.raises(DataRefused) as refused:
         journal.note("ct 1", DONE)
