@@ -33,6 +33,8 @@ MISSING_SHARE: Final = 0.1
 OVERLAP_SHARE: Final = 0.01
 """Up to this part of an ROI may lie in two contours of one slice that are not one within the other."""
 
+_ROUNDING_MM: Final = 0.01
+
 Mask = NDArray[np.bool_]
 
 
@@ -162,9 +164,13 @@ def _tilted(areas: Sequence[PlanarContour], grid: Grid) -> bool:
 
 def _on_their_slices(drawing: RoiDrawing, placed: RoiSlices, grid: Grid) -> bool:
     """Whether every contour lies on the slice that it refers to, and one plane on each slice."""
-    widths = grid.slice_widths_mm
+    gaps = np.diff(grid.slice_offsets_mm)
+    below, above = (np.concatenate(parts) / 2 for parts in ((gaps[:1], gaps), (gaps, gaps[-1:])))
     far = [
-        k for k, many in placed.heights_mm.items() for low, high in many if max(-low, high) > widths[k] / 2
+        k
+        for k, many in placed.heights_mm.items()
+        for low, high in many
+        if -low > below[k] + _ROUNDING_MM or high > above[k] + _ROUNDING_MM
     ]
     if far:
         drawing.refuse(

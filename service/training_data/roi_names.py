@@ -44,7 +44,7 @@ class RoiNames:
         known: what is known of each structure, by TG-263 name.
         whole: structure by folded name, for names that need no side.
         sided: stem of the structure by folded name, by language, for names that need one.
-        sides: ``L`` or ``R`` by folded word, by language.
+        sides: ``L`` or ``R`` by folded word, by language, English words among those of each.
         ignored: folded names of no interest.
     """
 
@@ -65,9 +65,9 @@ class RoiNames:
         building.add(_shipped(), SHIPPED.name)
         for file in files:
             building.add(read_name_file(file), file.name)
-        return cls(
-            building.known, building.whole, building.sided, building.sides, frozenset(building.ignored)
-        )
+        english = building.sides[ENGLISH]
+        sides = {language: {**words, **english} for language, words in building.sides.items()}
+        return cls(building.known, building.whole, building.sided, sides, frozenset(building.ignored))
 
     def match(self, roi_name: str) -> Match:
         """What an ROI name stands for."""
@@ -96,7 +96,7 @@ class RoiNames:
         """Every structure that the name stands for if one of its words is taken for a side."""
         words = [folded(word) for word in _words(roi_name)]
         for language, stems in self.sided.items():
-            sides = {**self.sides.get(language, {}), **self.sides.get(ENGLISH, {})}
+            sides = self.sides.get(language, self.sides[ENGLISH])
             for i, word in enumerate(words):
                 rest = "".join(words[:i] + words[i + 1 :])
                 if word in sides and rest in stems:

@@ -236,3 +236,15 @@ def test_slices_may_be_unevenly_spaced():
     drawing = drawn(*(square(k, grid=grid) for k in range(1, 8)), ct=ct)
     assert codes(drawing) == []
     assert drawing.mask.sum(axis=(1, 2)).tolist() == [0, *[24] * 7, 0]
+
+
+@pytest.mark.parametrize(
+    ("k", "up_mm", "refused"), [(3, 1.6, False), (3, -1.6, True), (4, 2.6, True), (4, -2.4, False)]
+)
+def test_half_way_to_the_neighbour_is_counted_on_either_side(k, up_mm, refused):
+    """0, 3, 6, 9, then 5 mm on: slice 3 has its neighbours 3 mm below and 5 mm above, slice 4 5 mm on both."""
+    offsets = np.r_[np.arange(4) * 3.0, 9 + 5 * np.arange(1, 6)]
+    grid = stacked_grid((1, 0, 0, 0, 1, 0), offsets, shape_yx=(20, 30), spacing_yx_mm=(2.0, 1.5))
+    ct = CtFrame(grid, [(f"1.2.{n}", None) for n in range(9)], "1.9")
+    contours = [square(n, grid=grid, up_mm=up_mm if n == k else 0.0) for n in range(9)]
+    assert codes(drawn(*contours, ct=ct)) == ["roi.off-slice" if refused else "roi.off-slice-slightly"]
