@@ -63,9 +63,9 @@ def overfit(  # noqa: PLR0913 - what a slow learner may need changed
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
     dsc = 0.0
     for step in range(1, steps + 1):
-        # Two crops leave batch norm eight numbers a channel at 1/32: statistics that never come to rest. So
-        # they are learned first and then held, and what is trained is what is evaluated.
-        network.train(step <= _STATISTICS_STEPS)
+        # Two crops of slices leave batch norm eight numbers a channel at 1/32: statistics that never come to
+        # rest. So they are learned first and then held, and what is trained is what is evaluated.
+        network.train(dimensions == 3 or step <= _STATISTICS_STEPS)
         optimiser.zero_grad()
         loss = _loss(network.scales(x), masks)  # type: ignore[operator]
         loss.backward()  # type: ignore[no-untyped-call]
