@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.volume import FloatArray, Grid
+from service.dicom.polygon_filling import rasterise
 from service.dicom.slice_spacing import JITTER_MM
 from service.dicom.structure_set_reader import (
     AREAS,
@@ -21,7 +22,6 @@ from service.dicom.structure_set_reader import (
     Roi,
     RoiSlices,
     SliceKey,
-    rasterise,
     roi_slices,
 )
 from service.training_data.name_files import KnownStructure

@@ -12,10 +12,10 @@ from pydicom.uid import ExplicitVRLittleEndian
 from shapely import LineString, MultiLineString, Point
 
 from service.contouring.ct_series import CtSeries
+from service.dicom.polygon_filling import rasterise
 from service.dicom.structure_set_reader import (
     Roi,
     RoiSlices,
-    rasterise,
     read_structure_set,
     roi_mask,
     roi_slices,

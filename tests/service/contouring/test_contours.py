@@ -10,7 +10,7 @@ from models.volume import StructureField
 from service.contouring.contours import CLEARANCE_MM, contours_of, structure_contours
 from service.contouring.polygons import area, keyholed
 from service.dicom.patient_grids import ORIENTATIONS, patient_grid, rotated, stacked_grid
-from service.dicom.structure_set_reader import rasterise
+from service.dicom.polygon_filling import rasterise
 from service.errors import StructureSetInvalid
 
 PLANE = patient_grid("HFS", shape_zyx=(1, 40, 50), spacing_zyx_mm=(3.0, 0.977, 0.977))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from service.contouring.polygons import area, contains, keyholed, simplified, without_collinear_points
-from service.dicom.structure_set_reader import rasterise
+from service.dicom.polygon_filling import rasterise
 
 
 def rectangle(left: float, top: float, right: float, bottom: float) -> np.ndarray:

@@ -15,7 +15,6 @@ from models.volume import Grid
 from service.contouring.ct_series import CtSeries
 from service.dicom.patient_grids import patient_grid
 from service.dicom.structure_set_reader import (
-    rasterise,
     read_masks,
     read_structure_set,
     roi_mask,
@@ -102,23 +101,6 @@ def test_two_squares_that_share_an_edge_share_no_pixel():
 def test_what_lies_beyond_the_image_is_cut_off():
     assert mask_of(contour(square(2, -9, -9, 99, 99), "1.2.2")).sum() == 20 * 30
     assert mask_of(contour(square(2, -9, 3.5, 4.5, 5.5), "1.2.2")).sum() == 5 * 2
-
-
-def test_a_polygon_between_pixel_centres_holds_none():
-    assert not rasterise([np.array([(1.2, 1.2), (1.8, 1.2), (1.8, 1.8)])], 5, 5).any()
-
-
-@pytest.mark.parametrize("seed", range(10))
-def test_rasterising_agrees_with_counting_crossings_one_by_one(seed):
-    from shapely import Point, Polygon
-
-    rng = np.random.default_rng(seed)
-    angles = np.sort(rng.uniform(0, 2 * np.pi, 23))
-    radii = rng.uniform(3, 9, 23)
-    polygon = np.stack([12 + radii * np.cos(angles), 10 + radii * np.sin(angles)], axis=1)
-    inside = rasterise([polygon], 20, 25)
-    shape = Polygon(polygon)
-    assert all(shape.contains(Point(c, r)) == inside[r, c] for r in range(20) for c in range(25))
 
 
 def test_the_reference_decides_the_slice_and_the_distance_from_it_is_told():
