@@ -15,10 +15,17 @@ from models.card import NetworkCard
 from models.networks import (
     attention_unet,
     cab_unet,
+    ce_net,
     deeplab_v3_plus,
+    fcn,
     mnet,
     recomia,
+    refinenet,
+    refinenet_plus_3d,
     resau_net,
+    unet,
+    unet_3d,
+    unet_half,
     unet_plus_plus,
     unet_res_enc,
 )
@@ -45,6 +52,13 @@ class Network(Protocol):
 
 
 NETWORKS: Final[Mapping[str, NetworkEntry]] = {
+    **refinenet.ENTRIES,
+    **refinenet_plus_3d.ENTRIES,
+    **fcn.ENTRIES,
+    **unet.ENTRIES,
+    **ce_net.ENTRIES,
+    **unet_3d.ENTRIES,
+    **unet_half.ENTRIES,
     **mnet.ENTRIES,
     **unet_plus_plus.ENTRIES,
     **deeplab_v3_plus.ENTRIES,

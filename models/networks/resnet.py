@@ -173,8 +173,9 @@ class ResNet(nn.Module):
             self.stages.append(nn.Sequential(first, *others))
             channels.append(first.out_channels)
         self.channels = tuple(channels)
-        for block in (each for stage in self.stages for each in stage):
-            nn.init.zeros_(block.body[-1][1].weight)
+        for block in self.modules():
+            if isinstance(block, ResidualBlock):
+                nn.init.zeros_(block.body[-1][1].weight)
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         """Features of the stem and of each stage, finest first.
