@@ -175,7 +175,9 @@ class ResNet(nn.Module):
         self.channels = tuple(channels)
         for block in self.modules():
             if isinstance(block, ResidualBlock):
-                nn.init.zeros_(block.body[-1][1].weight)
+                *_, last = block.body.children()
+                *_, norm = last.children()
+                nn.init.zeros_(norm.weight)  # type: ignore[arg-type]
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         """Features of the stem and of each stage, finest first.
