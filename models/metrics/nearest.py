@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 Mask = NDArray[np.bool_]
 Values = NDArray[np.float64]
 
-_AT_ONCE: Final = 4_000_000
+_AT_ONCE: Final = 1_000_000
 
 
 def nearest_mm(
@@ -40,13 +40,15 @@ def nearest_in_slice_mm(at: Mask, to: Mask, row_spacing_mm: float, column_spacin
 
 def _along_rows(to: Mask, spacing_mm: float) -> Values:
     """Squared distance to the nearest voxel of the same row; infinite where the row has none."""
+    found = np.empty(to.shape)
     columns = np.arange(to.shape[2], dtype=np.float64)
-    left = np.maximum.accumulate(np.where(to, columns, -np.inf), axis=2)
-    right = np.minimum.accumulate(np.where(to, columns, np.inf)[:, :, ::-1], axis=2)[:, :, ::-1]
-    nearest = np.minimum(columns - left, right - columns)
-    nearest *= spacing_mm
-    nearest *= nearest
-    return nearest
+    for of_slice, nearest in zip(to, found, strict=True):  # one by one, to need memory for one only
+        left = np.maximum.accumulate(np.where(of_slice, columns, -np.inf), axis=1)
+        right = np.minimum.accumulate(np.where(of_slice, columns, np.inf)[:, ::-1], axis=1)[:, ::-1]
+        np.minimum(columns - left, right - columns, out=nearest)
+        nearest *= spacing_mm
+        nearest *= nearest
+    return found
 
 
 def _over_slices(squares: Values, positions_mm: Values) -> Values:
@@ -63,12 +65,14 @@ def _over_slices(squares: Values, positions_mm: Values) -> Values:
 
 def _over_rows(squares: Values, at: Mask, spacing_mm: float) -> Values:
     """The least over the rows, for the voxels asked for."""
-    places = np.argwhere(at)
-    found = np.empty(len(places))
+    columns = np.ascontiguousarray(squares.transpose(0, 2, 1))  # each is read as a whole, and many of them
+    z, y, x = np.nonzero(at)
+    found = np.empty(len(z))
     rows = np.arange(at.shape[1])
-    for start in range(0, len(places), max(1, _AT_ONCE // at.shape[1])):
-        z, y, x = places[start : start + max(1, _AT_ONCE // at.shape[1])].T
-        raised = ((rows - y[:, None]) * spacing_mm) ** 2
-        raised += squares[z, :, x]
-        found[start : start + len(z)] = raised.min(axis=1)
+    together = max(1, _AT_ONCE // at.shape[1])
+    for start in range(0, len(z), together):
+        part = slice(start, start + together)
+        raised = columns[z[part], x[part]]
+        raised += ((rows - y[part, None]) * spacing_mm) ** 2
+        raised.min(axis=1, out=found[part])
     return found
