@@ -77,7 +77,7 @@ def import_(  # noqa: PLR0913, PLR0917 - each argument is one option of the comm
         Prefer, typer.Option(help="which of several structure sets counts where they disagree")
     ] = Prefer.NONE,
     empty_is_absent: EmptyIsAbsent = False,
-    seed: Annotated[int, typer.Option(help="of the split")] = 1,
+    seed: Annotated[int, typer.Option(help="of the draw of the parts")] = 1,
     validation: Share = 0.15,
     test: Share = 0.15,
     licence: Annotated[str, typer.Option(help="of the data, in words")] = "",

@@ -53,6 +53,7 @@ class ImportReport:
         remarks: on single things of the export; ``all_remarks`` adds those on the whole.
         suggestions: a structure with a name much like one that was not matched.
         fingerprint: of the data set; empty if none was made.
+        looked_for: structures that were asked for, or that names of the export stand for.
     """
 
     source: str = ""
@@ -61,6 +62,7 @@ class ImportReport:
     remarks: list[Remark] = field(default_factory=list)
     suggestions: dict[str, str] = field(default_factory=dict)
     fingerprint: str = ""
+    looked_for: Sequence[str] = ()
 
     @property
     def structures(self) -> list[str]:
@@ -87,7 +89,9 @@ class ImportReport:
         return Counter(one.roi for one in self.remarks if one.code in codes)
 
     def _gaps(self) -> Iterator[Remark]:
-        """Structures that some cases lack: there they are unknown, and a person should know how often."""
+        """Structures that some cases lack, or all: there they are unknown, and a person should know."""
+        for structure in sorted(set(self.looked_for) - set(self.structures)):
+            yield Remark("structure.nowhere", "It is known in no case.", Weight.LEFT_OUT, structure=structure)
         for structure in self.structures:
             known = {case.name for case in self.known_in(structure)}
             without = [case.name for case in self.cases if case.name not in known]

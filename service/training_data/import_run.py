@@ -104,6 +104,13 @@ def run_import(plan: ImportPlan, report: ImportReport, track: Track) -> None:
             "The records name patients and must not lie in the data set. Choose another folder.",
         )
     names = RoiNames.read(plan.names)
+    for wanted in sorted(plan.rules.structures or ()):
+        if wanted not in names.known:
+            like = names.suggestion(wanted)
+            raise DataRefused(
+                "names.no-structure",
+                f"{wanted} is no structure of the list of names" + (f"; is it {like}?" if like else "."),
+            )
     with disk_errors(DataRefused, "records"):
         plan.records.mkdir(mode=0o700, parents=True, exist_ok=True)
     run = _Run(plan, names, report)
@@ -135,6 +142,7 @@ class _Run:
         kinds = {"NIfTI" if isinstance(one, NiftiCase) else "CT and RT Structure Sets" for one in drawn}
         self.report.source = f"{' and '.join(sorted(kinds))}, imported by Delineate {version('delineate')}"
         structures = self._structures(drawn)
+        self.report.looked_for = sorted(plan.rules.structures or structures)
         if drawn:
             self._cases(drawn, structures, track)
 

@@ -342,6 +342,17 @@ def test_only_the_structures_that_were_asked_for_are_taken(tmp_path):
     report, data = imported(tmp_path, rules=Rules(structures=frozenset({"Bladder", "CTVn"})))
     assert data.structures == ("Bladder",)
     assert {one.structure for one in said(report, "roi.not-asked-for")} == set(BALLS) - {"Bladder"}
+    assert [one.structure for one in said(report, "structure.nowhere")] == ["CTVn"]
+
+
+def test_a_structure_that_nobody_knows_cannot_be_asked_for(tmp_path):
+    export(tmp_path / "export")
+    with pytest.raises(
+        DataRefused, match=r"Blader is no structure of the list of names; is it Bladder\?"
+    ) as refused:
+        imported(tmp_path, rules=Rules(structures=frozenset({"Blader"})))
+    assert refused.value.code == "names.no-structure"
+    assert not (tmp_path / "data-records").exists()
 
 
 def test_an_empty_roi_means_absent_only_if_that_is_said(tmp_path):
