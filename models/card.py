@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 import yaml
 
+from models.input_card import InputCard
 from models.yaml_sections import SectionInvalid, parsed, section
 
 
@@ -57,64 +58,6 @@ class WeightsCard:
     sha256: str
     dtype: str
     parameters: int
-
-
-@dataclass(frozen=True, slots=True)
-class Channel:
-    """One input channel: ``(clip(HU, *clip_hu) - subtract_hu) / divide_hu``."""
-
-    clip_hu: tuple[float, float]
-    subtract_hu: float
-    divide_hu: float
-
-
-@dataclass(frozen=True, slots=True)
-class CropCard:
-    """The one box within the axial plane that is looked at; beyond it there is background.
-
-    Attributes:
-        size_yx: voxels of the network's grid.
-        centre: of mass of the whole body or of its bone, so that the patient need not lie in the middle.
-    """
-
-    size_yx: tuple[int, int]
-    centre: Literal["body", "bone"]
-
-
-@dataclass(frozen=True, slots=True)
-class InputCard:
-    """What the network is shown. Axes are z to head, y to posterior, x to the patient's left (LPS).
-
-    Attributes:
-        spacing_zyx_mm: of the network's grid; null along an axis keeps the CT's own voxels there.
-        patch_zyx: size of one tile, voxels; one slice means a network of two dimensions.
-        overlap: part of a tile that its neighbour repeats, 0 to below 1.
-        padding_hu: beyond the CT.
-        channels: computed from HU, in order.
-        context_slices: an odd number of neighbouring slices that a network of two dimensions is shown, the
-            middle one being predicted; channel ``slice * len(channels) + channel`` of its input.
-        crop: look at one box of each slice only.
-        orientation: always LPS; written down so that a reader of the card need not guess.
-    """
-
-    spacing_zyx_mm: tuple[float | None, float | None, float | None]
-    patch_zyx: tuple[int, int, int]
-    overlap: float
-    padding_hu: float
-    channels: tuple[Channel, ...]
-    context_slices: int = 1
-    crop: CropCard | None = None
-    orientation: Literal["LPS"] = "LPS"
-
-    @property
-    def dimensions(self) -> Literal[2, 3]:
-        """Of the network's convolutions."""
-        return 2 if self.patch_zyx[0] == 1 else 3
-
-    @property
-    def in_channels(self) -> int:
-        """Of the network."""
-        return len(self.channels) * self.context_slices
 
 
 @dataclass(frozen=True, slots=True)

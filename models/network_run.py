@@ -12,7 +12,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from models.card import BundleError, Card, InputCard
+from models.card import BundleError, Card
+from models.input_card import InputCard
 from models.left_right import Sides, split_sides
 from models.native_field import margin, margin_over_threshold
 from models.networks import network_of

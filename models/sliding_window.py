@@ -10,7 +10,7 @@ from typing import Final
 import torch
 from torch import Tensor, nn
 
-from models.card import Channel, InputCard
+from models.input_card import Channel, InputCard
 from models.preprocess import channels, padded
 from models.view_box import view_box
 

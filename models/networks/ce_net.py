@@ -14,7 +14,7 @@ Silent or in conflict, and what was chosen:
   border that is not full pools what there is, so that nothing is left out and features of any size will do.
 - Skips are added, not concatenated, and come from the stages at 1/4, 1/8 and 1/16 (the program).
 - The last step is a 4x4 transposed convolution to 32 channels and two 3x3 convolutions (the program).
-- Fresh weights (PyTorch's default); Gu's encoder had seen ImageNet.
+- Fresh weights, the encoder's as in `models.networks.resnet`; Gu's had seen ImageNet.
 
 Parameters, one input channel and one output, counted by hand. A decoder block from i to o channels with q =
 i/4 inside (convolutions with bias, each with batch norm) has iq + 9 q² + qo + 6 q + 3 o:

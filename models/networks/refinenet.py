@@ -19,7 +19,7 @@ Silent or in conflict, and what was chosen:
   last has a bias. No dropout: Xiao names none.
 - One input channel, the CT slice, and one output: one model a structure. The sum is upsampled four times,
   bilinearly, "with the same shape as in the original images".
-- Fresh weights (PyTorch's default); Xiao does not say that the encoder had seen photographs.
+- Fresh weights, the encoder's as in `models.networks.resnet`; Xiao does not say that it had seen photographs.
 
 Parameters, one input channel and one output, counted by hand. A reduction from a to b channels has ab, an
 RCU of c channels c²/2 + 9 c²/4 + c²/2 = 13 c²/4, a CRP 4 c², a fusion into c from a coarser a has ac + c²:

@@ -19,8 +19,8 @@ Silent or in conflict, and what was chosen:
 - ResNet50's channels, 512 and 256 in the decoder, four poolings of 5x5x5, half the channels inside the RCU:
   "all 2D operations replaced with their corresponding 3D counterparts" and nothing else. That is large for
   the 11 GB card that the paper names; it says neither patch nor spacing in the plane.
-- One input channel, one output (one model a structure), trilinear upsampling, fresh weights (PyTorch's
-  default).
+- One input channel, one output (one model a structure), trilinear upsampling, fresh weights, the
+  encoder's as in `models.networks.resnet`.
 
 Parameters, one input channel and one output, counted by hand. No convolution but the last has a bias; batch
 norm has 2 a channel. A bottleneck of c inside keeping 4 c has 35 c² + 12 c, one from i to 4 c 5 ic + 31 c²

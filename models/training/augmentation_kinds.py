@@ -13,7 +13,7 @@ from typing import Literal, Protocol
 import numpy as np
 from torch import Tensor
 
-from models.card import Channel
+from models.input_card import Channel
 from models.training.chance import Chance
 from models.training.warp import View, Warp, moved_points, rotation, smooth_bend
 

@@ -8,7 +8,8 @@ from typing import Any, Final
 
 import yaml
 
-from models.card import Card, InputCard
+from models.card import Card
+from models.input_card import InputCard
 from models.training.data_set import DataSet
 from models.training.recipe import Recipe
 from models.training.structure_habits import Habits

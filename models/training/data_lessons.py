@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from models.card import InputCard
+from models.input_card import InputCard
 from models.metrics import dice
 from models.sliding_window import probabilities
 from models.training.data_set import DataSet

@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from models.card import Channel
+from models.input_card import Channel
 from models.preprocess import HU_RANGE
 from models.training.prepared_cases import PreparedCases
 from models.training.recipe import ChannelRecipe, Recipe

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from models.card import Channel
+from models.input_card import Channel
 from models.preprocess import channels
 from models.sliding_window import slices_as_channels
 from models.training.augmentation_kinds import Drawn

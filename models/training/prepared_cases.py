@@ -26,7 +26,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from models.card import InputCard
+from models.input_card import InputCard
 from models.preprocess import HU_RANGE, network_grid, to_network
 from models.training.data_set import Case, DataSet, DataSetInvalid
 from models.training.full_disk import disk_errors

@@ -11,7 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from models.card import Channel, CropCard, InputCard, NetworkCard, PostprocessCard
+from models.card import NetworkCard, PostprocessCard
+from models.input_card import Channel, CropCard, InputCard
 
 Watched = Literal["validation-loss", "validation-dsc"]
 
@@ -37,7 +38,7 @@ class ChannelRecipe:
 
 @dataclass(frozen=True, slots=True)
 class InputRecipe:
-    """What the network is shown: as `models.card.InputCard`, and channels may be computed from the data.
+    """What the network is shown: as `models.input_card.InputCard`, and channels may be computed from the data.
 
     ``patch_zyx`` is also what training sees at a time; one slice means a network of two dimensions.
     """

@@ -23,7 +23,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from models.card import Channel
+from models.input_card import Channel
 from models.training.augmentation import Augmentations
 from models.training.chance import Chance
 from models.training.data_set import DataSetInvalid

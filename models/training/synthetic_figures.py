@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from models.card import Channel
+from models.input_card import Channel
 from models.preprocess import channels
 from models.training.chance import Chance
 from models.training.phantom import NEVER_TRAINED_FROM_SEED, pelvic_phantom

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from models.card import Channel, InputCard
+from models.input_card import Channel, InputCard
 from models.preprocess import channels
 from models.training.learner import Machine
 from models.training.lessons import Look

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from torch import nn
 
-from models.card import InputCard
+from models.input_card import InputCard
 from models.training.learner import Machine
 from models.training.recipe import Recipe
 from models.training.sample_stock import SampleRecipe, SampleStock

@@ -81,7 +81,7 @@ COMPOSED: dict[str, tuple[Tissue, ...]] = {
 }
 """Further structures that are whole tissues; no class of the shipped network."""
 
-DELIVERED = tuple(name for number, (name, _) in CLASSES.items() if number <= 10)
+DELIVERED = tuple(name for number, (name, _) in CLASSES.items() if number <= 11)
 """The structures of the pelvic bundle; the other classes help training and are not offered."""
 
 MIRRORED = (

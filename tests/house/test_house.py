@@ -25,7 +25,8 @@ Command = Any  # typer brings its own copy of click
 
 DOCUMENTS = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "config.yaml", *(
     f"docs/{name}.md" for name in (
-        "configuration", "conformance", "data", "evaluation", "house", "operations", "training",
+        "configuration", "conformance", "data", "evaluation", "house", "operations",
+        "samples-and-losses", "training",
     )
 ))  # fmt: skip
 LOOPS_THAT_CATCH_EVERYTHING = {

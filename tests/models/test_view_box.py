@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from models.card import CropCard, InputCard
+from models.input_card import CropCard, InputCard
 from models.view_box import view_box
 
 MM = (5.0, 5.0, 5.0)

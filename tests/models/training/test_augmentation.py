@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from models.card import Channel
+from models.input_card import Channel
 from models.training.augmentation import AUGMENTATIONS, Augmentations
 from models.training.augmentation_kinds import Colour, Drawn, Elastic, Flip, HuShift, Noise, Rotation, Scale
 from models.training.chance import Chance

@@ -2,8 +2,9 @@ import pytest
 import yaml
 from small_cases import block, case_of, data_of
 
-from models.card import BundleError, Channel, read_card
+from models.card import BundleError, read_card
 from models.catalog import find_bundle
+from models.input_card import Channel
 from models.training.bundle_card import new_card
 from models.training.bundle_writer import plain, with_figures, write_bundle, write_yaml
 from models.training.recipe_book import as_bundle, overridden, recipe_content, recipe_of
@@ -60,7 +61,7 @@ def test_what_is_usual_is_what_the_training_cases_showed():
 
 
 def test_a_template_lends_words_checks_and_region(tmp_path):
-    template = find_bundle("pelvis-ct@1.0")
+    template = find_bundle("pelvis-ct@1.1")
     recipe = recipe_of(as_bundle(recipe_content(HOUSE), template))
     content = card_of(recipe, template=template)
     card = write_bundle(tmp_path / "bundle", content, {})

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from small_cases import case_of, data_of, recipe_for
 
-from models.card import Channel
+from models.input_card import Channel
 from models.training.normalisation import channels_of, mean_and_std
 from models.training.prepared_cases import PreparedCases
 from models.training.refusals import TrainingRefused

@@ -121,9 +121,9 @@ def test_a_pelvis_shows_every_structure_and_an_abdomen_no_pelvis():
     targets = {"CTV", "CTVp", "CTVn"} if patient.plan.female else set()
     assert set(pelvis) == set(phantom_module.DELIVERED) | targets
     abdomen = patient.sample(patient.grid(Part.ABDOMEN, pixel_mm=8, slice_mm=8)).truth()
-    assert set(abdomen) == {"Bowel_Small", "Colon", "Spine"}
+    assert set(abdomen) == {"Bowel_Small", "Colon", "Spine", "SpinalCanal"}
     chest = patient.sample(patient.grid(Part.THORAX, pixel_mm=8, slice_mm=8))
-    assert set(chest.truth()) == {"Spine"}
+    assert set(chest.truth()) == {"Spine", "SpinalCanal"}
     assert {Tissue.LUNG, Tissue.BONE, Tissue.HEART} <= set(np.unique(chest.tissue).tolist())
 
 

@@ -50,7 +50,9 @@ def test_a_prosthesis_is_metal_in_one_hip_with_streaks_around_it(side, other):
     plain, hip = scan(MALE), scan(MALE, Devices(prosthesis=side))
     assert (plain.tissue == hip.tissue).all()
     metal = hip.hu > 2500
-    assert metal[hip.mask(f"Femur_Head_{side}")].mean() > 0.15  # a head of 15 mm: 14 of about 120 cm3, and the stem
+    assert (
+        metal[hip.mask(f"Femur_Head_{side}")].mean() > 0.15
+    )  # a head of 15 mm: 14 of about 120 cm3, and the stem
     assert not metal[hip.mask(f"Femur_Head_{other}")].any()
     changed = np.abs(hip.hu.astype(int) - plain.hu)
     muscle = plain.tissue == Tissue.MUSCLE

@@ -5,7 +5,7 @@ import pytest
 import torch
 from small_cases import SHAPE, block, case_of, data_of, numbered, recipe_for
 
-from models.card import Channel
+from models.input_card import Channel
 from models.preprocess import padded
 from models.sliding_window import network_input
 from models.training.data_set import DataSetInvalid

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from models.card import Channel
+from models.input_card import Channel
 from models.training.synthetic_ct import Sample
 from models.training.synthetic_figures import mean_dsc, phantom_cases
 

@@ -190,7 +190,7 @@ def test_show_tells_the_whole_story_with_times(desk):
         "SCANNER at 127.0.0.1, called DELINEATE",
         "2026-01-01 12:00:00 to 2026-01-01 12:00:02",
         "external by all, mode send, priority 100",
-        "pelvis-ct@1.0 on cpu, synthetic data only: NOT FOR CLINICAL USE",
+        "pelvis-ct@1.1 on cpu, synthetic data only: NOT FOR CLINICAL USE",
         "infer 2.5 s",
         "123.4",
         "Warning: Bladder: Cut off at the top.",

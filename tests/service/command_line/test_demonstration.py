@@ -12,7 +12,7 @@ import pytest
 
 PELVIC = {
     "Bladder", "Rectum", "Bowel_Small", "Colon", "Femur_Head_L", "Femur_Head_R", "Bone_Pelvic_L", "Bone_Pelvic_R",
-    "Sacrum", "Spine",
+    "Sacrum", "Spine", "SpinalCanal",
 }  # fmt: skip
 
 
