@@ -7,6 +7,12 @@ import torch
 
 from models.networks import NETWORKS, build
 
+NAMES = """
+    refinenet refinenet-plus-3d fcn unet ce-net unet-3d resunet-3d
+    mnet-im mnet mnet-wide mnet-32 mnet-64 unet-mo unet-half
+    unet-plus-plus deeplab-v3-plus-resnet deeplab-v3-plus-densenet
+    resau-net attention-unet cab-unet recomia unet-res-enc
+"""
 SIZES = {2: [(1, 1), (33, 70), (64, 32)], 3: [(1, 1, 1), (9, 17, 12), (16, 32, 16)]}
 
 
@@ -14,6 +20,11 @@ def at_published_width(name, in_channels, classes):
     """The network without memory for its weights, and so in no time."""
     with torch.device("meta"):
         return build(name, in_channels=in_channels, classes=classes)
+
+
+def test_there_are_the_networks_of_the_five_papers_and_todays_reference():
+    assert sorted(NETWORKS) == sorted(NAMES.split())
+    assert len(NETWORKS) == 22
 
 
 def test_an_unknown_name_lists_those_that_there_are():
