@@ -38,7 +38,7 @@ class ChannelRecipe:
 
 @dataclass(frozen=True, slots=True)
 class InputRecipe:
-    """What the network is shown: as `models.input_card.InputCard`, and channels may be computed from the data.
+    """What the network is shown, as `models.input_card.InputCard`; channels may be computed from the data.
 
     ``patch_zyx`` is also what training sees at a time; one slice means a network of two dimensions.
     """
