@@ -44,10 +44,10 @@ from typing import Final
 import torch
 from torch import Tensor, nn
 
-from models.networks.attention_unet import TwoConvolutions
 from models.networks.entry import NetworkEntry
 from models.networks.resnet import ResNet
 from models.networks.sizes import cropped_to, padded_to_multiple
+from models.networks.unet import TwoConvolutions
 
 
 class ChannelAttention(nn.Module):

@@ -37,11 +37,24 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models.networks.attention_unet import TwoConvolutions
 from models.networks.entry import NetworkEntry
 from models.networks.sizes import cropped_to, padded_to_multiple, scaled
 
 _CHANNELS: Final = (64, 128, 256, 512, 1024)
+
+
+class TwoConvolutions(nn.Sequential):
+    """U-Net's stage: twice a 3x3 convolution, batch norm and ReLU."""
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__(
+            nn.Conv2d(in_channels, out_channels, 3, padding=1, bias=False),
+            nn.BatchNorm2d(out_channels),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(out_channels, out_channels, 3, padding=1, bias=False),
+            nn.BatchNorm2d(out_channels),
+            nn.ReLU(inplace=True),
+        )
 
 
 class Unet(nn.Module):

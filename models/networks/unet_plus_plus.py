@@ -38,9 +38,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models.networks.attention_unet import TwoConvolutions
 from models.networks.entry import NetworkEntry
 from models.networks.sizes import cropped_to, padded_to_multiple, scaled
+from models.networks.unet import TwoConvolutions
 
 _CHANNELS: Final = (32, 64, 128, 256, 512)
 
