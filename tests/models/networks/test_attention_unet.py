@@ -55,3 +55,20 @@ def test_parameters_are_those_of_the_table():
 
 def test_it_learns_two_cases_by_heart():
     assert overfitted_dsc(ENTRIES["attention-unet"]) > 0.95
+
+
+def test_it_is_the_encoders_feature_that_is_weighed():
+    """With coefficients of nought the decoder sees nothing of the three coarser skips, all of the finest."""
+    network = AttentionUnet(1, 2, width=0.125).eval()
+    for gate in network.gates:
+        torch.nn.init.constant_(gate.psi.bias, -1e4)
+    seen = []
+    for decoder in network.decoder:
+        decoder.register_forward_hook(lambda _module, inputs, _output: seen.append(inputs[0]))
+    with torch.no_grad():
+        x = torch.randn(1, 1, 64, 64)
+        network(x)
+        finest = network.encoder[0](x)
+    skips = [each.chunk(2, dim=1)[0] for each in seen]
+    assert not any(skip.any() for skip in skips[:3])
+    assert torch.equal(skips[3], finest)

@@ -3,7 +3,7 @@ import math
 import torch
 from overfitting import overfitted_dsc
 
-from models.networks.resau_net import ENTRIES, ChannelAttention
+from models.networks.resau_net import ENTRIES, ChannelAttention, ResauNet
 
 
 def set_linear(layer, weight, bias):
@@ -34,3 +34,20 @@ def test_parameters_are_those_of_the_table():
 
 def test_it_learns_two_cases_by_heart():
     assert overfitted_dsc(ENTRIES["resau-net"], learning_rate=5e-3) > 0.95
+
+
+def test_it_is_the_encoders_feature_that_is_weighed():
+    """With weights of nought the decoder sees nothing but its own upsampled feature."""
+    network = ResauNet(1, 2, width=0.125).eval()
+    for block in network.attention:
+        torch.nn.init.constant_(block.phi.bias, -1e4)
+    seen = {}
+    for level, (up, decoder) in enumerate(zip(network.upsample, network.decoder, strict=True)):
+        up.register_forward_hook(lambda _m, _i, out, level=level: seen.update({("g", level): out}))
+        decoder.register_forward_hook(lambda _m, i, _o, level=level: seen.update({("in", level): i[0]}))
+    with torch.no_grad():
+        network(torch.randn(1, 1, 64, 64))
+    for level in range(4):
+        skip, own = seen["in", level].chunk(2, dim=1)
+        assert not skip.any()
+        assert torch.equal(own, seen["g", level])
