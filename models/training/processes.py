@@ -81,5 +81,6 @@ def joined(device: str) -> Iterator[tuple[Processes, torch.device]]:
     distributed.init_process_group("nccl" if here.type == "cuda" else "gloo", timeout=_LONGEST_WAIT)
     try:
         yield Processes(distributed.get_rank(), distributed.get_world_size()), here
+        distributed.barrier()  # one that leaves while another still talks to it can be aborted by gloo
     finally:
         distributed.destroy_process_group()

@@ -95,7 +95,7 @@ class Desk:
         file.write_bytes(b"RT")
         with self.ledger.begin() as conn:
             self.ledger.move_job(conn, job.id, JobState.CONTOURING)
-            said = Provenance("pelvis-ct", "1.0", "ab" * 32, validated=False)
+            said = Provenance("pelvis-ct", "1.1", "ab" * 32, validated=False)
             finding = Finding("structure.cut", "Cut off at the top.", "Bladder")
             self.ledger.record_segmentation(conn, job.id, said, [finding], {"Bladder": 123.4}, {"infer": 2.5})
             made = self.ledger.create_delivery(
