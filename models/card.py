@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -197,15 +198,21 @@ def read_card(file: Path) -> Card:
         BundleError: ``model.card-unreadable`` or ``model.card-invalid``.
     """
     try:
-        content = parsed(file.read_text(encoding="utf-8"))
+        return _card_of(file.read_text(encoding="utf-8"), file.parent)
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise BundleError(
             "model.card-unreadable", f"A model card cannot be read ({type(error).__name__})."
         ) from error
+
+
+@lru_cache(maxsize=128)
+def _card_of(text: str, folder: Path) -> Card:
+    """Kept, because every protocol of a configuration looks through all cards and YAML is slow to read."""
+    content = parsed(text)
     if not isinstance(content, dict):
         raise BundleError("model.card-invalid", "A model card is not a mapping of keys.")
     try:
-        card = section(Card, content | {"folder": file.parent}, "card")
+        card = section(Card, content | {"folder": folder}, "card")
     except SectionInvalid as error:
         raise BundleError("model.card-invalid", str(error)) from error
     _check(card)

@@ -93,3 +93,15 @@ def test_what_is_not_a_card_is_refused(tmp_path, text):
     (tmp_path / "card.yaml").write_text(text)
     with pytest.raises(BundleError):
         read_card(tmp_path / "card.yaml")
+
+
+def test_a_card_is_parsed_once_for_as_long_as_its_file_says_the_same(network_bundle, monkeypatch):
+    """Every protocol of a configuration looks through all cards."""
+    file = network_bundle().folder / "card.yaml"
+    text = file.read_text()
+    first = read_card(file)
+    with monkeypatch.context() as patched:
+        patched.setattr("models.card.parsed", None)
+        assert read_card(file) is first
+    file.write_text(text.replace("version: '1.0'", "version: '1.1'"))
+    assert read_card(file).reference == "tiny@1.1"
