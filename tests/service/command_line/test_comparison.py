@@ -10,6 +10,7 @@ from evaluation_cases import write_bundle, write_data
 from typer.testing import CliRunner
 
 from models.card import read_card
+from models.networks import NETWORKS
 from models.training.recipe_book import RecipeInvalid
 from service.__main__ import application
 from service.command_line import comparison
@@ -125,6 +126,11 @@ def test_a_pattern_names_every_recipe_that_fits(tmp_path):
     assert all(each.recipe.paper == "huang-2023" for each in found)
     with pytest.raises(RecipeInvalid):
         comparison.targets(["*--huang-1923"], tmp_path, ground, ())
+
+
+def test_a_star_names_every_network(tmp_path):
+    found = comparison.targets(["*"], tmp_path, comparison.Ground(("CTV",), "2steps", {}), ())
+    assert {each.recipe.network.name for each in found} == set(NETWORKS)
 
 
 def test_what_every_recipe_was_given_is_told():
