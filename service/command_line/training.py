@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -54,6 +55,12 @@ Device = Annotated[str, _of_machine("auto, cpu, cuda")]
 PrecisionName = Annotated[str, _of_machine("auto, float32, bfloat16, float16")]
 Threads = Annotated[int | None, _of_machine("of the arithmetic", min=1)]
 Workers = Annotated[int | None, _of_machine("threads that make samples ahead", min=0)]
+Compiled = Annotated[
+    bool,
+    typer.Option(
+        "--compile", help="compile the network first: later start, faster steps", rich_help_panel=_MACHINE
+    ),
+]
 CheckpointSteps = Annotated[int, _of_machine("between two checkpoints", min=1)]
 TissueMaps = Annotated[Path | None, _of_samples("file of tissue maps (.npz)", exists=True, dir_okay=False)]
 LeaveOut = Annotated[list[str] | None, _of_samples("patient to keep for the figures; repeatable")]
@@ -84,6 +91,7 @@ def train(  # noqa: PLR0913, PLR0917 - one argument for each option
     threads: Threads = None,
     workers: Workers = None,
     checkpoint_steps: CheckpointSteps = 200,
+    compiled: Compiled = False,
     tissue_maps: TissueMaps = None,
     leave_out: LeaveOut = None,
     phantoms: Phantoms = None,
@@ -119,6 +127,7 @@ def train(  # noqa: PLR0913, PLR0917 - one argument for each option
         )
         with joined(device) as (processes, here), watched(processes, minutes) as watcher:
             machine = _machine(here, processes, precision, workers, checkpoint_steps, threads)
+            machine = replace(machine, compiled=compiled)
             found = (grid_search if grid else train_once)(run, machine, watcher, resume=resume)
             if found is not None:
                 _tell(found.card)

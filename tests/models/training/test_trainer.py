@@ -200,6 +200,18 @@ def test_half_precision_learns_and_resumes_alike(tmp_path, precision):
     assert same(weights_of(whole), weights_of(second))
 
 
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # the compiler's own
+def test_compiled_arithmetic_learns_alike(tmp_path):
+    losses = {}
+    for compiled in (False, True):
+        machine = Machine(checkpoint_steps=100, compiled=compiled)
+        seen = losses[compiled] = []
+        trainer_of(recipe(), tmp_path / str(compiled), machine).run(lambda told: seen.append(told.loss))
+    assert losses[True] == pytest.approx(losses[False], rel=1e-4)
+    assert losses[True][-1] < losses[True][0]
+
+
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
 @pytest.mark.parametrize("precision", ["float32", "bfloat16", "float16"])
