@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
+import torch
 
 from models.card import BundleError, Card
 from models.catalog import content_sha256
@@ -16,11 +15,10 @@ from models.network_run import NetworkRun, device_named
 from models.plausibility import FieldOfView, check_sides, check_structure, side_unknown
 from models.postprocess import postprocess
 from models.program import Answer, as_field, load_program
+from models.stages import Stages
 from models.volume import CtVolume, Finding, Provenance, Segmentation, StructureField
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from numpy.typing import NDArray
 
     from models.left_right import Sides
@@ -80,7 +78,7 @@ class Predictor:
         if self._network is not None:
             run.ask_network(self._network)
         else:
-            with run.timed("program"):
+            with run.stages.stage("program"):
                 answers = self._program(volume)
                 run.fields = _fields_of(answers, wanted, volume)
         return run.segmentation(self._sha256)
@@ -102,6 +100,15 @@ def _fields_of(
     return {name: field for name, field in found.items() if field is not None}
 
 
+def _gpu_peak() -> int:
+    """Most bytes allocated on the GPU since this was last asked; 0 without one."""
+    if not torch.cuda.is_available():
+        return 0
+    peak = torch.cuda.max_memory_allocated()
+    torch.cuda.reset_peak_memory_stats()
+    return peak
+
+
 class _Run:
     """One segmentation while it is made."""
 
@@ -113,22 +120,15 @@ class _Run:
         self._progress = progress
         self._findings: list[Finding] = []
         self._parts: dict[str, tuple[float, ...]] = {}
-        self._seconds: dict[str, float] = {}
+        self.stages = Stages(_gpu_peak)
         self._sides: dict[str, Sides | None] = {}
         self._side_unknown: set[str] = set()
         self._steps_down: tuple[str, ...] = ()
         self._device, self._precision = "cpu", "float32"
 
-    @contextmanager
-    def timed(self, step: str) -> Iterator[None]:
-        """Add the time spent inside to ``step``."""
-        start = time.perf_counter()
-        yield
-        self._seconds[step] = self._seconds.get(step, 0.0) + time.perf_counter() - start
-
     def ask_network(self, network: NetworkRun) -> None:
         """Run the network and bring each structure back to the CT's grid."""
-        with self.timed("network"):
+        with self.stages.stage("network"):
             answer = network.run(self._volume, lambda part: self._progress(part * _SHARE_OF_NETWORK))
         self._steps_down, self._device, self._precision = answer.steps_down, answer.device, answer.precision
         if not answer.is_finite:
@@ -137,7 +137,7 @@ class _Run:
         partners = {name for pair in self._card.pairs if set(pair) & set(self._wanted) for name in pair}
         names = [n for n in self._card.structures if n in {*self._wanted, *partners, *self._card.midline}]
         for done, name in enumerate(names, start=1):
-            with self.timed("fields"):
+            with self.stages.stage("fields"):
                 margin = self._margin(answer, name)
                 found = None if margin is None else cropped(margin)
                 if found is not None:
@@ -168,7 +168,7 @@ class _Run:
         if not all(np.isfinite(field.field).all() for field in self.fields.values()):
             raise OutputNotFinite(self._card.reference)
         grid = self._volume.grid
-        with self.timed("plausibility"):
+        with self.stages.stage("plausibility"):
             sides = check_sides(self._card, self.fields, grid)
             self._findings += [finding for finding in sides if finding.structure in self._wanted]
             field_of_view = FieldOfView.of(self._volume)
@@ -195,4 +195,4 @@ class _Run:
             steps_down=self._steps_down,
         )
         self._progress(1.0)
-        return Segmentation(kept, provenance, tuple(self._findings), self._seconds)
+        return Segmentation(kept, provenance, tuple(self._findings), self.stages.seconds, self.stages.peaks)

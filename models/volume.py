@@ -13,6 +13,8 @@ from enum import StrEnum
 import numpy as np
 from numpy.typing import NDArray
 
+from models.stages import Peak
+
 FloatArray = NDArray[np.float64]
 
 
@@ -191,12 +193,14 @@ class Segmentation:
         provenance: which model said so.
         findings: what people must be told.
         seconds: time spent, by step.
+        peaks: most memory at one time, by step.
     """
 
     structures: Mapping[str, StructureField]
     provenance: Provenance
     findings: tuple[Finding, ...] = ()
     seconds: Mapping[str, float] = field(default_factory=dict)
+    peaks: Mapping[str, Peak] = field(default_factory=dict)
 
 
 class OutsideTrainedRegion(ValueError):
