@@ -172,7 +172,9 @@ class Provenance:
         validated: False where the card says that the model saw synthetic data only.
         device: ``cuda``, ``cpu`` and the like.
         precision: ``float32``, ``bfloat16`` ...
-        steps_down: what was given up to fit into memory, in order, e.g. ``tile-step``, ``half``, ``cpu``.
+        steps_down: what was given up to fit into memory, in order, e.g. ``single-tiles``, ``cpu``;
+            ``float32`` where half precision gave no numbers.
+        mode: ``eager``, layer by layer, or ``compiled``. With device and precision, it decides every bit.
     """
 
     model: str
@@ -182,6 +184,7 @@ class Provenance:
     device: str = "cpu"
     precision: str = "float32"
     steps_down: tuple[str, ...] = ()
+    mode: str = "eager"
 
 
 @dataclass(frozen=True, slots=True, repr=False)

@@ -19,7 +19,12 @@ _CLASSICAL_MODELS: Final = frozenset({"external"})
 def roi_item(number: int, name: str, description: str, made_by: Provenance) -> Dataset:
     """An item of the Structure Set ROI Sequence (3006,0020), but for its frame of reference."""
     family = codes.cid7162
-    parameters = {"sha256": made_by.sha256, "device": made_by.device, "precision": made_by.precision}
+    parameters = {
+        "sha256": made_by.sha256,
+        "device": made_by.device,
+        "precision": made_by.precision,
+        "mode": made_by.mode,
+    }
     if made_by.steps_down:
         parameters["steps_down"] = " ".join(made_by.steps_down)
     item = Dataset()
