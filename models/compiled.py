@@ -19,7 +19,7 @@ from torch import Tensor, nn
 EAGER: Final = "eager"
 COMPILED: Final = "compiled"
 
-_OPTIONS: Final = {"deterministic": True, "compile_threads": 1}
+_OPTIONS: Final = {"deterministic": True}
 _ON_CPU: Final = {**_OPTIONS, "freezing": True}  # weights are packed once as oneDNN wants them
 _FAILURES: Final = (RuntimeError, OSError, ImportError)
 
