@@ -7,7 +7,7 @@ sender chose. Little endian only, which is all that is negotiated.
 from __future__ import annotations
 
 import struct
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -29,6 +29,13 @@ _SHORT_VRS: Final = frozenset(
 _tag_and_length = struct.Struct("<HHI").unpack_from
 _tag_and_vr = struct.Struct("<HH2sH").unpack_from
 _long_length = struct.Struct("<I").unpack_from
+
+_IMPLICIT: Final = "1.2.840.10008.1.2"
+_DEFLATED: Final = "1.2.840.10008.1.2.1.99"
+_BIG_ENDIAN: Final = "1.2.840.10008.1.2.2"
+_TRANSFER_SYNTAX: Final = 0x00020010
+_PIXEL_DATA: Final = 0x7FE00010
+_PREAMBLE_BYTES: Final = 132
 
 
 class HeaderMalformed(ValueError):
@@ -70,6 +77,84 @@ def scan_to_the_end(data: bytes | memoryview, wanted: Collection[int], *, explic
         message = "the data set ends within an element"
         raise HeaderMalformed(message) from None
     return found
+
+
+class FileHead(NamedTuple):
+    """What a Part 10 file says before its pixels.
+
+    Attributes:
+        values: of those elements wanted that are there, as encoded.
+        transfer_syntax_uid: of the data set.
+        pixels_at: offset in the file of the first byte of PixelData's value.
+        pixels_length: of that value, as written.
+    """
+
+    values: dict[int, bytes]
+    transfer_syntax_uid: str
+    pixels_at: int
+    pixels_length: int
+
+
+def scan_file(head: bytes, wanted: Collection[int]) -> FileHead:
+    """The elements ``wanted`` of a Part 10 file (PS3.10 section 7), and where its pixels begin.
+
+    Args:
+        head: the file from its first byte, to its pixels at least.
+        wanted: tags before PixelData.
+
+    Raises:
+        HeaderMalformed: these bytes are no such file, or one that only a DICOM library can read.
+        HeaderIncomplete: the head ends before the pixels begin.
+    """
+    if head[128:_PREAMBLE_BYTES] != b"DICM":
+        message = "no Part 10 file"
+        raise HeaderMalformed(message)
+    place, syntax = _PREAMBLE_BYTES, ""
+    while head[place : place + 2] == b"\2\0":
+        tag, length, value_at, _ = _element(head, place, explicit=True)
+        place = value_at + length
+        if tag == _TRANSFER_SYNTAX:
+            syntax = head[value_at:place].rstrip(b"\0 ").decode("ascii", "replace")
+    if syntax in ("", _DEFLATED, _BIG_ENDIAN):
+        message = "not in little endian, or it does not say in what"
+        raise HeaderMalformed(message)
+    found: dict[int, bytes] = {}
+    at, length = _walk_to_pixels(head, place, wanted, found, explicit=syntax != _IMPLICIT)
+    return FileHead(found, syntax, at, length)
+
+
+def _walk_to_pixels(
+    head: bytes, place: int, wanted: Collection[int], found: dict[int, bytes], *, explicit: bool
+) -> tuple[int, int]:
+    """Fill ``found``; where the value of PixelData begins, and its length.
+
+    A header has a hundred elements and a series a thousand headers: the usual element is read in line.
+    """
+    end, before = len(head) - 12, -1
+    while place <= end:
+        if explicit:
+            group, element, vr, length = _tag_and_vr(head, place)
+            tag = group << 16 | element
+            value_at, unknown = place + 8, False
+            if vr not in _SHORT_VRS:
+                tag, length, value_at, unknown = _element(head, place, explicit=True)
+        else:
+            group, element, length = _tag_and_length(head, place)
+            tag, value_at, unknown = group << 16 | element, place + 8, False
+        if tag <= before or tag > _PIXEL_DATA:
+            message = "the elements are not in ascending order, or there are no pixels"
+            raise HeaderMalformed(message)
+        if tag == _PIXEL_DATA:
+            return value_at, length
+        before, place = tag, value_at + length
+        if length == _UNDEFINED:
+            place = _past_sequence(head, value_at, explicit=explicit and not unknown, depth=1)
+        if tag in wanted:
+            if length > LONGEST_VALUE:
+                message = "an element that describes the image is absurdly long"
+                raise HeaderMalformed(message)
+            found[tag] = head[value_at:place]
+    raise HeaderIncomplete
 
 
 def _walk(
