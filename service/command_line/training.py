@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -126,8 +125,7 @@ def train(  # noqa: PLR0913, PLR0917 - one argument for each option
             prepared=prepared,
         )
         with joined(device) as (processes, here), watched(processes, minutes) as watcher:
-            machine = _machine(here, processes, precision, workers, checkpoint_steps, threads)
-            machine = replace(machine, compiled=compiled)
+            machine = _machine(here, processes, precision, workers, checkpoint_steps, threads, compiled)
             found = (grid_search if grid else train_once)(run, machine, watcher, resume=resume)
             if found is not None:
                 _tell(found.card)
@@ -159,13 +157,14 @@ def _bundle(reference: str | None) -> Card | None:
     return read_card(folder / "card.yaml") if folder.is_dir() else find_bundle(reference)
 
 
-def _machine(
+def _machine(  # noqa: PLR0913, PLR0917
     device: Any,  # noqa: ANN401 - torch is imported late
     processes: Processes,
     precision: str,
     workers: int | None,
     checkpoint_steps: int,
     threads: int | None,
+    compiled: bool,
 ) -> Machine:
     import torch
 
@@ -180,7 +179,7 @@ def _machine(
     if threads is not None:
         torch.set_num_threads(threads)
     made_ahead = workers if workers is not None else (8 if on_gpu else 0)
-    return Machine(device, PRECISIONS[precision], processes, made_ahead, checkpoint_steps)
+    return Machine(device, PRECISIONS[precision], processes, made_ahead, checkpoint_steps, compiled)
 
 
 def _synthetic(  # noqa: PLR0913, PLR0917
