@@ -112,7 +112,7 @@ def train(  # noqa: PLR0913, PLR0917 - one argument for each option
     from models.training.training_run import TrainingRun
 
     with refusals():
-        template = _bundle(start_from or ("pelvis-ct@1.1" if synthetic is not None else None))
+        template = _bundle(start_from or ("pelvis-ct@2.0" if synthetic is not None else None))
         run = TrainingRun(
             recipe=_recipe(recipe, settings or [], None if fresh else template),
             out=out,

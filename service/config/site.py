@@ -213,7 +213,7 @@ class Structure(Section):
 class Protocol(Section):
     """A model and what of it is sent."""
 
-    model: ModelReference = Field(description="bundle and version, e.g. pelvis-ct@1.1")
+    model: ModelReference = Field(description="bundle and version, e.g. pelvis-ct@2.0")
     label: Text16 = Field(default="AI contours", description="StructureSetLabel")
     series_description: Text64 | None = Field(
         default=None, description="SeriesDescription; if absent, the label and the model"

@@ -19,7 +19,7 @@ pytestmark = [
 def test_the_pelvic_model_says_the_same_on_both_devices_within_the_memory_it_may_use() -> None:
     patient = pelvic_phantom(900_003)
     sample = patient.sample(patient.grid(pixel_mm=3.0, slice_mm=4.0))
-    card = find_bundle("pelvis-ct@1.1")
+    card = find_bundle("pelvis-ct@2.0")
     torch.cuda.reset_peak_memory_stats()
     on_gpu = load(card, "cuda").segment(sample.volume)
     assert torch.cuda.max_memory_allocated() < 8 * 2**30

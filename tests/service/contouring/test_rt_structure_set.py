@@ -311,7 +311,7 @@ def test_text_that_the_cts_character_set_lacks_is_written_in_plain_letters(made,
 
 def test_names_given_in_the_protocol_are_written_and_the_structure_stands_in_the_description(series, made):
     rois = rois_of(
-        Protocol(model="pelvis-ct@1.1", structures={"Rectum": Structure(name="Ändtarm"), "Bladder": None})
+        Protocol(model="pelvis-ct@2.0", structures={"Rectum": Structure(name="Ändtarm"), "Bladder": None})
     )
     ds = decoded(structure_set(series, made, rois=rois).encode())
     assert [roi.ROIName for roi in ds.StructureSetROISequence] == ["Ändtarm", "Bladder"]
