@@ -138,13 +138,10 @@ class NetworkRun:
         self._ways = (replace(ways[0], mode=COMPILED), *ways)
         self._network = _built(card, card.input)
         self.sha256 = load_weights(card, self._network)
-        flat = card.input.dimensions == 2
-        self._format = torch.channels_last if flat else torch.channels_last_3d
-        if device.type == "cpu":
-            self._format = torch.contiguous_format  # oneDNN packs by itself
-        self._network.eval().requires_grad_(requires_grad=False)
-        self._network.to(device=device, memory_format=self._format)  # type: ignore[call-overload]
-        self._compiled = CompiledNetwork(self._network, device, self._format)
+        self._network.eval().requires_grad_(requires_grad=False).to(device)
+        if device.type != "cpu":  # there oneDNN packs by itself
+            channels_last(self._network)
+        self._compiled = CompiledNetwork(self._network, device)
         self._warm = False
 
     def compile(self, *, wait: bool = False) -> None:
@@ -219,9 +216,18 @@ class NetworkRun:
             precision=way.precision,
             progress=progress,
         )
-        if way.precision is not torch.float32 and not is_finite(found.probabilities):
-            raise NotFinite
+        if not is_finite(found.probabilities) and way.precision is not torch.float32:
+            raise NotFinite  # asking has also waited for the GPU
         return found
+
+
+def channels_last(network: nn.Module) -> nn.Module:
+    """Lay the weights of convolutions out as a GPU's matrix units read them; the features follow."""
+    formats = {4: torch.channels_last, 5: torch.channels_last_3d}
+    for parameter in network.parameters():
+        if parameter.dim() in formats:
+            parameter.data = parameter.data.contiguous(memory_format=formats[parameter.dim()])
+    return network
 
 
 def _built(card: Card, shown: InputCard) -> nn.Module:
