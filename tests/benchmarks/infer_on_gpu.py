@@ -203,12 +203,14 @@ class Session:
 
     def nnunet_network(self) -> None:
         """nnU-Net's tiles alone, on a CT that is already at 3 mm: no resampling in either direction."""
+        assert self._card.input is not None
+        channel = self._card.input.channels[0]
         self._predictor = infer_peers.nnunet_predictor(self._card, self._device)
         small = torch.nn.functional.interpolate(
             torch.from_numpy(self._ct.hu).to(self._device).float()[None, None],
             size=[self._size.slices, 167, 167], mode="trilinear",
         )  # fmt: skip
-        data = (small[0].clamp(-1000, 1000) / 500).cpu()
+        data = ((small[0].clamp(*channel.clip_hu) - channel.subtract_hu) / channel.divide_hu).cpu()
         self._peer(
             "nnunet, tiles alone", lambda: self._predictor.predict_logits_from_preprocessed_data(data), 2
         )
