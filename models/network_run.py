@@ -14,6 +14,7 @@ from models.card import BundleError, Card
 from models.compiled import COMPILED, EAGER, CompiledNetwork, NotCompiled
 from models.input_card import InputCard
 from models.network_answer import NetworkAnswer, is_finite
+from models.network_layout import for_inference, has_tile_norms
 from models.networks import network_of
 from models.preprocess import network_grid, to_network
 from models.sliding_window import Blended, Look, blended, look_at
@@ -134,13 +135,14 @@ class NetworkRun:
         torch.backends.cudnn.allow_tf32 = False
         self._card = card
         self._input: InputCard = card.input
-        ways = attempts(device, card.input.patch_zyx, precision)
-        self._ways = (replace(ways[0], mode=COMPILED), *ways)
         self._network = _built(card, card.input)
         self.sha256 = load_weights(card, self._network)
-        self._network.eval().requires_grad_(requires_grad=False).to(device)
-        if device.type != "cpu":  # there oneDNN packs by itself
-            channels_last(self._network)
+        for_inference(self._network.eval().requires_grad_(requires_grad=False)).to(device)
+        ways = attempts(device, card.input.patch_zyx, precision)
+        eager = ways
+        if has_tile_norms(self._network) and card.input.dimensions == 3:
+            eager = tuple(replace(way, batch=1) for way in ways if way.step_down != "single-tiles")
+        self._ways = (replace(ways[0], mode=COMPILED), *eager)
         self._compiled = CompiledNetwork(self._network, device)
         self._warm = False
 
@@ -219,15 +221,6 @@ class NetworkRun:
         if not is_finite(found.probabilities) and way.precision is not torch.float32:
             raise NotFinite  # asking has also waited for the GPU
         return found
-
-
-def channels_last(network: nn.Module) -> nn.Module:
-    """Lay the weights of convolutions out as a GPU's matrix units read them; the features follow."""
-    formats = {4: torch.channels_last, 5: torch.channels_last_3d}
-    for parameter in network.parameters():
-        if parameter.dim() in formats:
-            parameter.data = parameter.data.contiguous(memory_format=formats[parameter.dim()])
-    return network
 
 
 def _built(card: Card, shown: InputCard) -> nn.Module:

@@ -17,7 +17,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,7 @@ from benchmarks import infer_peers, painted_case  # noqa: E402
 from models.card import read_card  # noqa: E402
 from models.catalog import SHIPPED  # noqa: E402
 from models.input_card import Channel, InputCard  # noqa: E402
-from models.network_run import channels_last  # noqa: E402
+from models.network_layout import for_inference  # noqa: E402
 from models.networks import NETWORKS, build  # noqa: E402
 from models.predictor import Predictor, load  # noqa: E402
 from models.sliding_window import blended, look_at  # noqa: E402
@@ -159,6 +159,11 @@ class Session:
         for parameter in run._network.parameters():
             parameter.data = parameter.data.contiguous()
         self._ours("ours eager float16, NCDHW", predictor, 1)
+        predictor = load(self._card, str(self._device), "float16")
+        assert predictor._network is not None
+        ways = predictor._network._ways
+        predictor._network._ways = tuple(replace(way, batch=4) for way in ways if way.mode == "eager")
+        self._ours("ours eager float16, four tiles", predictor, 1)
 
     def compiled(self) -> None:
         """Compile once from an empty cache, then run."""
@@ -311,7 +316,7 @@ def _network_ms(name: str, device: torch.device, *, small: bool) -> tuple[float,
 
     plain = ms(1, torch.float32, 1)
     if device.type == "cuda":
-        channels_last(network)
+        for_inference(network)
         return plain, ms(per_pass, torch.float16, 2), tiles
     return plain, ms(1, torch.float32, 1), tiles
 
