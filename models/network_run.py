@@ -133,6 +133,7 @@ class NetworkRun:
         torch.backends.cudnn.benchmark = False
         torch.backends.cudnn.deterministic = True
         torch.backends.cudnn.allow_tf32 = False
+        self.device = device
         self._card = card
         self._input: InputCard = card.input
         self._network = _built(card, card.input)

@@ -169,7 +169,7 @@ class Session:
         """Compile once from an empty cache, then run."""
         predictor = self._best or load(self._card, str(self._device))
         started = time.perf_counter()
-        predictor.compile(wait=True)
+        predictor.compile()
         self._report.add("compiled", "compiling, cold", seconds=time.perf_counter() - started)
         precision = "float16" if self._device.type == "cuda" else "float32"
         found = self._ours(f"ours compiled {precision}", predictor, self._rounds)
@@ -253,7 +253,7 @@ class Session:
                 break  # compiling takes too long for what is left
             predictor = load(card, str(self._device), precision)
             if compiled:
-                predictor.compile(wait=True)
+                predictor.compile()
             found = predictor.segment(volume)
             dscs = _dscs(truth, found, volume)
             what = f"{card.reference} {found.provenance.precision} {found.provenance.mode}"
