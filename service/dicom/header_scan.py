@@ -18,10 +18,10 @@ DEEPEST: Final = 16
 LONGEST_VALUE: Final = 4096
 """No element that we look at is longer than this, in bytes."""
 
-_UNDEFINED: Final = 0xFFFFFFFF
-_ITEM: Final = 0xFFFEE000
-_ITEM_END: Final = 0xFFFEE00D
-_SEQUENCE_END: Final = 0xFFFEE0DD
+UNDEFINED: Final = 0xFFFFFFFF
+ITEM: Final = 0xFFFEE000
+ITEM_END: Final = 0xFFFEE00D
+SEQUENCE_END: Final = 0xFFFEE0DD
 _SHORT_VRS: Final = frozenset(
     b"AE AS AT CS DA DS DT FD FL IS LO LT PN SH SL SS ST TM UI UL US".split()
 )  # PS3.5 7.1.2: every other VR, new ones too, has a 32-bit length
@@ -111,7 +111,7 @@ def scan_file(head: bytes, wanted: Collection[int]) -> FileHead:
         raise HeaderMalformed(message)
     place, syntax = _PREAMBLE_BYTES, ""
     while head[place : place + 2] == b"\2\0":
-        tag, length, value_at, _ = _element(head, place, explicit=True)
+        tag, length, value_at, _ = element_at(head, place, explicit=True)
         place = value_at + length
         if tag == _TRANSFER_SYNTAX:
             syntax = head[value_at:place].rstrip(b"\0 ").decode("ascii", "replace")
@@ -137,7 +137,7 @@ def _walk_to_pixels(
             tag = group << 16 | element
             value_at, unknown = place + 8, False
             if vr not in _SHORT_VRS:
-                tag, length, value_at, unknown = _element(head, place, explicit=True)
+                tag, length, value_at, unknown = element_at(head, place, explicit=True)
         else:
             group, element, length = _tag_and_length(head, place)
             tag, value_at, unknown = group << 16 | element, place + 8, False
@@ -147,8 +147,8 @@ def _walk_to_pixels(
         if tag == _PIXEL_DATA:
             return value_at, length
         before, place = tag, value_at + length
-        if length == _UNDEFINED:
-            place = _past_sequence(head, value_at, explicit=explicit and not unknown, depth=1)
+        if length == UNDEFINED:
+            place = past_sequence(head, value_at, explicit=explicit and not unknown, depth=1)
         if tag in wanted:
             if length > LONGEST_VALUE:
                 message = "an element that describes the image is absurdly long"
@@ -164,15 +164,15 @@ def _walk(
     last = max(wanted)
     place, end, before = 0, len(data), -1
     while place < end:
-        tag, length, place, implicit_inside = _element(data, place, explicit=explicit)
+        tag, length, place, implicit_inside = element_at(data, place, explicit=explicit)
         if tag > last:
             return True
         if tag <= before:
             message = "the elements are not in ascending order"
             raise HeaderMalformed(message)
         before = tag
-        if length == _UNDEFINED:
-            place = _past_sequence(data, place, explicit=explicit and not implicit_inside, depth=1)
+        if length == UNDEFINED:
+            place = past_sequence(data, place, explicit=explicit and not implicit_inside, depth=1)
             continue
         if tag in wanted:
             if length > LONGEST_VALUE:
@@ -187,7 +187,7 @@ def _walk(
     return False
 
 
-def _element(data: bytes | memoryview, place: int, *, explicit: bool) -> tuple[int, int, int, bool]:
+def element_at(data: bytes | memoryview, place: int, *, explicit: bool) -> tuple[int, int, int, bool]:
     """Tag, length, where the value begins, and whether it is a UN (implicit VR inside, PS3.5 6.2.2)."""
     if place + 8 > len(data):
         raise HeaderIncomplete
@@ -205,7 +205,7 @@ def _element(data: bytes | memoryview, place: int, *, explicit: bool) -> tuple[i
     return group << 16 | element, _long_length(data, place + 8)[0], place + 12, vr == b"UN"
 
 
-def _past_sequence(data: bytes | memoryview, place: int, *, explicit: bool, depth: int) -> int:
+def past_sequence(data: bytes | memoryview, place: int, *, explicit: bool, depth: int) -> int:
     """Where the element after a sequence of undefined length begins."""
     if depth > DEEPEST:
         message = "sequences lie too deep within one another"
@@ -215,24 +215,24 @@ def _past_sequence(data: bytes | memoryview, place: int, *, explicit: bool, dept
             raise HeaderIncomplete
         group, element, length = _tag_and_length(data, place)
         tag, place = group << 16 | element, place + 8
-        if tag == _SEQUENCE_END:
+        if tag == SEQUENCE_END:
             return place
-        if tag != _ITEM:
+        if tag != ITEM:
             message = "something else stands where a sequence item should"
             raise HeaderMalformed(message)
-        place = place + length if length != _UNDEFINED else _past_item(data, place, explicit, depth)
+        place = place + length if length != UNDEFINED else past_item(data, place, explicit, depth)
 
 
-def _past_item(data: bytes | memoryview, place: int, explicit: bool, depth: int) -> int:
+def past_item(data: bytes | memoryview, place: int, explicit: bool, depth: int) -> int:
     """Where the element after an item of undefined length begins."""
     while True:
         if place + 8 > len(data):
             raise HeaderIncomplete
         group, element, length = _tag_and_length(data, place)
-        if group << 16 | element == _ITEM_END:
+        if group << 16 | element == ITEM_END:
             return place + 8
-        _tag, length, place, implicit_inside = _element(data, place, explicit=explicit)
-        if length == _UNDEFINED:
-            place = _past_sequence(data, place, explicit=explicit and not implicit_inside, depth=depth + 1)
+        _tag, length, place, implicit_inside = element_at(data, place, explicit=explicit)
+        if length == UNDEFINED:
+            place = past_sequence(data, place, explicit=explicit and not implicit_inside, depth=depth + 1)
         else:
             place += length
