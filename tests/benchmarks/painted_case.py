@@ -47,6 +47,16 @@ class Size:
     patch_zyx: tuple[int, int, int] = (96, 96, 144)
     features: tuple[int, ...] = (24, 48, 96, 160, 224)
 
+    def as_json(self) -> dict[str, Any]:
+        """For a task."""
+        return asdict(self)
+
+    @classmethod
+    def of(cls, content: dict[str, Any]) -> Size:
+        """The size that :meth:`as_json` gave."""
+        z, y, x = content["patch_zyx"]
+        return cls(content["slices"], content["pixels"], (z, y, x), tuple(content["features"]))
+
 
 FULL: Final = Size()
 SMALL: Final = Size(40, 128, (32, 64, 96), (4, 6, 8))
