@@ -38,7 +38,7 @@ from models.sliding_window import blended, look_at  # noqa: E402
 from models.training.phantom import NEVER_TRAINED_FROM_SEED, pelvic_phantom  # noqa: E402
 from models.volume import CtVolume, Segmentation  # noqa: E402
 
-PARTS = ("ours", "monai", "nnunet-network", "agreement", "compiled", "networks", "nnunet")
+PARTS = ("ours", "monai", "nnunet-network", "rtstruct", "agreement", "compiled", "networks", "nnunet")
 FAILURES = (ImportError, RuntimeError, LookupError, TypeError, ValueError, AttributeError, OSError)
 
 
@@ -131,6 +131,7 @@ class Session:
     ) -> None:
         self._rounds, self._small = asked.rounds, asked.small
         self._device, self._budget, self._report = device, budget, report
+        self._scratch = scratch
         self._size = painted_case.SMALL if asked.small else painted_case.FULL
         self._card = painted_case.painted_bundle(scratch / "bundle", self._size)
         self._ct = painted_case.painted_ct(self._size)
@@ -238,6 +239,35 @@ class Session:
             spent.append(seconds[0])
         peak = torch.cuda.max_memory_allocated() / 2**30 if self._device.type == "cuda" else 0.0
         self._report.add("peer", what, seconds=statistics.median(spent), gpu_gib=peak)
+
+    def rtstruct(self) -> None:
+        """Volume in memory to the bytes of the structure set, read back and compared; needs pydicom, pydantic."""
+        from benchmarks.workers.write_ours import encode
+
+        from service.contouring.ct_series import CtSeries
+        from service.contouring.read_back import check
+        from service.contouring.structure_names import rois_named
+        from service.dicom.ct_writer import write_ct
+
+        files = write_ct(self._scratch / "ct", self._ct.hu, self._ct.grid)
+        series = CtSeries.read(files)
+        predictor = self._best or load(self._card, str(self._device))
+        rounds = []
+        for _ in range(1 + self._rounds):
+            start = time.perf_counter()
+            found = predictor.segment(self._ct)
+            segmented = time.perf_counter()
+            encoded = encode(series, found, "")
+            made = time.perf_counter()
+            check(encoded, found, series, rois_named(found.structures))
+            rounds.append((made - start, segmented - start, made - segmented, time.perf_counter() - made))
+        whole, model, writing, reading = (
+            statistics.median(column) for column in zip(*rounds[1:], strict=True)
+        )
+        self._report.add(
+            "ours", "volume to RTSTRUCT bytes", seconds=whole, model=model, contours_and_bytes=writing,
+            read_back=reading, bytes=len(encoded), structures=len(found.structures),
+        )  # fmt: skip
 
     def agreement(self) -> None:
         """DSC of the trained bundle that ships on a phantom: each way to run it against float32 on the CPU."""
