@@ -37,14 +37,12 @@ class CompiledNetwork:
     """One network, compiled for one shape of input at a time.
 
     Args:
-        network: in evaluation, on ``device``; its memory format is that of its inputs.
+        network: in evaluation, on ``device``.
         device: where it runs.
-        memory_format: of the inputs.
     """
 
-    def __init__(self, network: nn.Module, device: torch.device, memory_format: torch.memory_format) -> None:
+    def __init__(self, network: nn.Module, device: torch.device) -> None:
         self._device = device
-        self._format = memory_format
         self._network = network
         self._compiled: Callable[[Tensor], Tensor] | None = None
         self._asked: set[tuple[tuple[int, ...], torch.dtype]] = set()
@@ -87,7 +85,7 @@ class CompiledNetwork:
         full = torch.cat([shown, shown[-1:].expand(missing, *shown.shape[1:])]) if missing else shown
         try:
             with torch.compiler.set_stance("fail_on_recompile"):
-                found: Tensor = self._compiled(full.contiguous(memory_format=self._format))
+                found: Tensor = self._compiled(full.contiguous())
         except torch.OutOfMemoryError:
             raise
         except RuntimeError as error:
@@ -97,7 +95,7 @@ class CompiledNetwork:
     @torch.inference_mode()
     def _compile(self, shape: tuple[int, ...], precision: torch.dtype) -> None:
         options: dict[str, Any] = dict(_ON_CPU if self._device.type == "cpu" else _OPTIONS)
-        shown = torch.zeros(shape, device=self._device).contiguous(memory_format=self._format)
+        shown = torch.zeros(shape, device=self._device)
         try:
             with self._busy, torch.autocast(self._device.type, precision, enabled=precision != torch.float32):
                 if self._compiled is None:

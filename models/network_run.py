@@ -14,6 +14,7 @@ from models.card import BundleError, Card
 from models.compiled import COMPILED, EAGER, CompiledNetwork, NotCompiled
 from models.input_card import InputCard
 from models.network_answer import NetworkAnswer, is_finite
+from models.network_layout import for_inference, has_tile_norms
 from models.networks import network_of
 from models.preprocess import network_grid, to_network
 from models.sliding_window import Blended, Look, blended, look_at
@@ -132,19 +133,18 @@ class NetworkRun:
         torch.backends.cudnn.benchmark = False
         torch.backends.cudnn.deterministic = True
         torch.backends.cudnn.allow_tf32 = False
+        self.device = device
         self._card = card
         self._input: InputCard = card.input
-        ways = attempts(device, card.input.patch_zyx, precision)
-        self._ways = (replace(ways[0], mode=COMPILED), *ways)
         self._network = _built(card, card.input)
         self.sha256 = load_weights(card, self._network)
-        flat = card.input.dimensions == 2
-        self._format = torch.channels_last if flat else torch.channels_last_3d
-        if device.type == "cpu":
-            self._format = torch.contiguous_format  # oneDNN packs by itself
-        self._network.eval().requires_grad_(requires_grad=False)
-        self._network.to(device=device, memory_format=self._format)  # type: ignore[call-overload]
-        self._compiled = CompiledNetwork(self._network, device, self._format)
+        for_inference(self._network.eval().requires_grad_(requires_grad=False)).to(device)
+        ways = attempts(device, card.input.patch_zyx, precision)
+        eager = ways
+        if has_tile_norms(self._network) and card.input.dimensions == 3:
+            eager = tuple(replace(way, batch=1) for way in ways if way.step_down != "single-tiles")
+        self._ways = (replace(ways[0], mode=COMPILED), *eager)
+        self._compiled = CompiledNetwork(self._network, device)
         self._warm = False
 
     def compile(self, *, wait: bool = False) -> None:
@@ -219,8 +219,8 @@ class NetworkRun:
             precision=way.precision,
             progress=progress,
         )
-        if way.precision is not torch.float32 and not is_finite(found.probabilities):
-            raise NotFinite
+        if not is_finite(found.probabilities) and way.precision is not torch.float32:
+            raise NotFinite  # asking has also waited for the GPU
         return found
 
 

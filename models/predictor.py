@@ -54,10 +54,15 @@ class Predictor:
             self._program = load_program(card)
             self._sha256 = content_sha256(card)
 
-    def compile(self, *, wait: bool = False) -> None:
-        """Have a network compiled in the background; until it is, CTs run eagerly. ``wait`` waits for it."""
+    def warm(self) -> None:
+        """On a GPU, have the network compiled in the background; until it is, CTs run eagerly."""
+        if self._network is not None and self._network.device.type != "cpu":
+            self._network.compile()
+
+    def compile(self) -> None:
+        """Have the network compiled, on a processor too, and wait for it."""
         if self._network is not None:
-            self._network.compile(wait=wait)
+            self._network.compile(wait=True)
 
     def segment(
         self,

@@ -62,6 +62,7 @@ class ModelClient:
     def __init__(self, loaded: LoadedSite, gpu: int = 0, *, quiet: bool = False) -> None:
         self._device = _device(loaded.site.node.device, loaded.site.node.gpus, gpu)
         self._folders = loaded.bundle_folders
+        self._kernels = loaded.storage / "compiled"
         self._lifeline = Lifeline()
         self._quiet = {QUIET: "1"} if quiet else {}
         # The kernel ends a child with the *thread* that started it, so one thread starts them all and stays.
@@ -208,7 +209,7 @@ class ModelClient:
                 subprocess.Popen,
                 command,
                 pass_fds=(theirs.fileno(), *self._lifeline.pass_fds),
-                env=self._lifeline.environment() | self._quiet,
+                env=self._lifeline.environment() | self._quiet | self._caches(),
                 stdin=subprocess.DEVNULL,
             ).result()
         self._link = ours
@@ -222,6 +223,11 @@ class ModelClient:
             raise SegmentationFailed("model.not-started", sentence) from None
         except LinkClosed:
             raise self._crashed() from None
+
+    def _caches(self) -> dict[str, str]:
+        """Where a GPU's compiled kernels stay from one start to the next."""
+        folders = {"TORCHINDUCTOR_CACHE_DIR": "inductor", "TRITON_CACHE_DIR": "triton"}
+        return {variable: str(self._kernels / name) for variable, name in folders.items()}
 
     def _end(self, *, kill: bool) -> None:
         """Let the child go; it ends when the link closes, or is killed."""

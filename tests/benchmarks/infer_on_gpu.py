@@ -17,7 +17,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,13 +31,14 @@ from benchmarks import infer_peers, painted_case  # noqa: E402
 from models.card import read_card  # noqa: E402
 from models.catalog import SHIPPED  # noqa: E402
 from models.input_card import Channel, InputCard  # noqa: E402
+from models.network_layout import for_inference  # noqa: E402
 from models.networks import NETWORKS, build  # noqa: E402
 from models.predictor import Predictor, load  # noqa: E402
 from models.sliding_window import blended, look_at  # noqa: E402
 from models.training.phantom import NEVER_TRAINED_FROM_SEED, pelvic_phantom  # noqa: E402
 from models.volume import CtVolume, Segmentation  # noqa: E402
 
-PARTS = ("ours", "monai", "nnunet-network", "agreement", "compiled", "networks", "nnunet")
+PARTS = ("ours", "monai", "nnunet-network", "rtstruct", "agreement", "compiled", "networks", "nnunet")
 FAILURES = (ImportError, RuntimeError, LookupError, TypeError, ValueError, AttributeError, OSError)
 
 
@@ -130,6 +131,7 @@ class Session:
     ) -> None:
         self._rounds, self._small = asked.rounds, asked.small
         self._device, self._budget, self._report = device, budget, report
+        self._scratch = scratch
         self._size = painted_case.SMALL if asked.small else painted_case.FULL
         self._card = painted_case.painted_bundle(scratch / "bundle", self._size)
         self._ct = painted_case.painted_ct(self._size)
@@ -155,14 +157,20 @@ class Session:
         predictor = load(self._card, str(self._device), "float16")
         run = predictor._network
         assert run is not None
-        run._network.to(memory_format=torch.contiguous_format)
+        for parameter in run._network.parameters():
+            parameter.data = parameter.data.contiguous()
         self._ours("ours eager float16, NCDHW", predictor, 1)
+        predictor = load(self._card, str(self._device), "float16")
+        assert predictor._network is not None
+        ways = predictor._network._ways
+        predictor._network._ways = tuple(replace(way, batch=4) for way in ways if way.mode == "eager")
+        self._ours("ours eager float16, four tiles", predictor, 1)
 
     def compiled(self) -> None:
         """Compile once from an empty cache, then run."""
         predictor = self._best or load(self._card, str(self._device))
         started = time.perf_counter()
-        predictor.compile(wait=True)
+        predictor.compile()
         self._report.add("compiled", "compiling, cold", seconds=time.perf_counter() - started)
         precision = "float16" if self._device.type == "cuda" else "float32"
         found = self._ours(f"ours compiled {precision}", predictor, self._rounds)
@@ -201,12 +209,14 @@ class Session:
 
     def nnunet_network(self) -> None:
         """nnU-Net's tiles alone, on a CT that is already at 3 mm: no resampling in either direction."""
+        assert self._card.input is not None
+        channel = self._card.input.channels[0]
         self._predictor = infer_peers.nnunet_predictor(self._card, self._device)
         small = torch.nn.functional.interpolate(
             torch.from_numpy(self._ct.hu).to(self._device).float()[None, None],
             size=[self._size.slices, 167, 167], mode="trilinear",
         )  # fmt: skip
-        data = (small[0].clamp(-1000, 1000) / 500).cpu()
+        data = ((small[0].clamp(*channel.clip_hu) - channel.subtract_hu) / channel.divide_hu).cpu()
         self._peer(
             "nnunet, tiles alone", lambda: self._predictor.predict_logits_from_preprocessed_data(data), 2
         )
@@ -230,6 +240,35 @@ class Session:
         peak = torch.cuda.max_memory_allocated() / 2**30 if self._device.type == "cuda" else 0.0
         self._report.add("peer", what, seconds=statistics.median(spent), gpu_gib=peak)
 
+    def rtstruct(self) -> None:
+        """Volume in memory to the bytes of the structure set, read back and compared; needs pydicom, pydantic."""
+        from benchmarks.workers.write_ours import encode
+
+        from service.contouring.ct_series import CtSeries
+        from service.contouring.read_back import check
+        from service.contouring.structure_names import rois_named
+        from service.dicom.ct_writer import write_ct
+
+        files = write_ct(self._scratch / "ct", self._ct.hu, self._ct.grid)
+        series = CtSeries.read(files)
+        predictor = self._best or load(self._card, str(self._device))
+        rounds = []
+        for _ in range(1 + self._rounds):
+            start = time.perf_counter()
+            found = predictor.segment(self._ct)
+            segmented = time.perf_counter()
+            encoded = encode(series, found, "")
+            made = time.perf_counter()
+            check(encoded, found, series, rois_named(found.structures))
+            rounds.append((made - start, segmented - start, made - segmented, time.perf_counter() - made))
+        whole, model, writing, reading = (
+            statistics.median(column) for column in zip(*rounds[1:], strict=True)
+        )
+        self._report.add(
+            "ours", "volume to RTSTRUCT bytes", seconds=whole, model=model, contours_and_bytes=writing,
+            read_back=reading, bytes=len(encoded), structures=len(found.structures),
+        )  # fmt: skip
+
     def agreement(self) -> None:
         """DSC of the trained bundle that ships on a phantom: each way to run it against float32 on the CPU."""
         card = read_card(SHIPPED / "pelvis-ct" / "card.yaml")
@@ -244,7 +283,7 @@ class Session:
                 break  # compiling takes too long for what is left
             predictor = load(card, str(self._device), precision)
             if compiled:
-                predictor.compile(wait=True)
+                predictor.compile()
             found = predictor.segment(volume)
             dscs = _dscs(truth, found, volume)
             what = f"{card.reference} {found.provenance.precision} {found.provenance.mode}"
@@ -307,8 +346,7 @@ def _network_ms(name: str, device: torch.device, *, small: bool) -> tuple[float,
 
     plain = ms(1, torch.float32, 1)
     if device.type == "cuda":
-        flat = torch.channels_last if entry.dimensions == 2 else torch.channels_last_3d
-        network.to(memory_format=flat)
+        for_inference(network)
         return plain, ms(per_pass, torch.float16, 2), tiles
     return plain, ms(1, torch.float32, 1), tiles
 
@@ -346,3 +384,5 @@ def _same_bits(a: Segmentation, b: Segmentation) -> bool:
 
 if __name__ == "__main__":
     main()
+    sys.stdout.flush()
+    os._exit(0)  # a compiler that was broken off is not waited for

@@ -6,7 +6,6 @@ each density wins its own class. All of its layers work, and its structures are 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -28,6 +27,7 @@ NAMES: Final = (
 )  # fmt: skip
 STEP_HU: Final = 60.0
 _DIVIDE_HU: Final = 500.0
+_MIDDLE: Final = len(NAMES) / 2  # class numbers are counted from here, so that logits stay small
 _BODY_HALF_MM: Final = (120.0, 180.0)  # anterior to posterior, right to left
 _SHARP: Final = 6.0
 _RANDOM: Final = 0.01  # part of what the random layers say in what the straight path says
@@ -46,6 +46,16 @@ class Size:
     pixels: int = 512
     patch_zyx: tuple[int, int, int] = (96, 96, 144)
     features: tuple[int, ...] = (24, 48, 96, 160, 224)
+
+    def as_json(self) -> dict[str, Any]:
+        """For a task."""
+        return asdict(self)
+
+    @classmethod
+    def of(cls, content: dict[str, Any]) -> Size:
+        """The size that :meth:`as_json` gave."""
+        z, y, x = content["patch_zyx"]
+        return cls(content["slices"], content["pixels"], (z, y, x), tuple(content["features"]))
 
 
 FULL: Final = Size()
@@ -99,7 +109,7 @@ def painted_bundle(folder: Path, size: Size, **of_input: Any) -> Card:
         "input": {
             "spacing_zyx_mm": [3.0, 3.0, 3.0], "patch_zyx": list(size.patch_zyx), "overlap": 0.5,
             "padding_hu": -1000,
-            "channels": [{"clip_hu": [-1000, 1000], "subtract_hu": 0, "divide_hu": _DIVIDE_HU}],
+            "channels": [{"clip_hu": [-1000, 1000], "subtract_hu": _MIDDLE * STEP_HU, "divide_hu": _DIVIDE_HU}],
         } | of_input,
         "outputs": ["background", *NAMES],
         "structures": {
@@ -116,21 +126,28 @@ def painted_bundle(folder: Path, size: Size, **of_input: Any) -> Card:
 
 @torch.no_grad()
 def tell_densities_apart(network: UnetResEnc, seed: int = 0) -> None:
-    """Random weights, and one channel that carries the input to the head, where class k wins at k steps."""
+    """Random weights, and two channels that carry the input to the head, where class k wins at k steps of HU.
+
+    A leaky ReLU passes the positive half of the input through the one and the negative half through the other:
+    their difference is the input again, 1.01 times.
+    """
     torch.manual_seed(seed)
     for parameter in network.parameters():
         if parameter.dim() > 1:
             torch.nn.init.kaiming_normal_(parameter, a=0.01)
     first, last = network.encoder[0], network.decoder[-1]
-    network.stem.weight[0] = 0.0
+    network.stem.weight[:2] = 0.0
     network.stem.weight[0, 0, 1, 1, 1] = 1.0
+    network.stem.weight[1, 0, 1, 1, 1] = -1.0
     for block in (first, last):
         block.norm2.weight.fill_(_RANDOM)  # type: ignore[union-attr]
     shortcut: torch.nn.Conv3d = last.shortcut[1]  # type: ignore[index, union-attr, assignment]
-    shortcut.weight[0] = 0.0
-    shortcut.weight[0, network.stem.out_channels] = 1.0  # behind what comes from below lies the skip
-    classes: Sequence[int] = range(network.head.out_channels)
+    shortcut.weight[:2] = 0.0
+    for channel in (0, 1):  # behind what comes from below lies the skip
+        shortcut.weight[channel, network.stem.out_channels + channel] = 1.0
     network.head.weight.mul_(_RANDOM)
-    for k in classes:
-        network.head.weight[k, 0] = _SHARP * k * _DIVIDE_HU / STEP_HU
-        network.head.bias[k] = -_SHARP * k * k / 2  # type: ignore[index]
+    for number in range(network.head.out_channels):
+        k = number - _MIDDLE
+        network.head.weight[number, 0] = _SHARP * k * _DIVIDE_HU / STEP_HU / 1.01
+        network.head.weight[number, 1] = -network.head.weight[number, 0]
+        network.head.bias[number] = -_SHARP * k * k / 2  # type: ignore[index]
