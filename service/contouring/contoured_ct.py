@@ -30,6 +30,7 @@ from service.errors import ModelRefused
 
 if TYPE_CHECKING:
     from models.card import Card
+    from service.contouring.model_queue import Turn
     from service.contouring.segment import ModelClient
     from service.contouring.set_texts import Replaced
 
@@ -145,7 +146,7 @@ def contour_ct(
     files: Sequence[Path],
     loaded: LoadedSite,
     protocol: Protocol,
-    models: ModelClient,
+    models: ModelClient | Turn,
     progress: Callable[[float], None] | None = None,
 ) -> ContouredCt:
     """Read a series, run the protocol's model on it and keep the structures that the protocol asks for.
@@ -154,7 +155,7 @@ def contour_ct(
         files: the instances of one series.
         loaded: the site.
         protocol: model and structures.
-        models: the model process.
+        models: the model process, or a turn at one.
         progress: told the part that is done, 0 to 1.
 
     Raises:
