@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from dbos import DBOS, DBOSConfig, DBOSPortableJSONSerializer
 
 from service.backlog.database import connect, now, sqlite_file
+from service.backlog.engine.bell import Bell
 from service.backlog.engine.client import APPLICATION, DELIVER, VERSION, Again, EngineClient, status_table
 from service.backlog.engine.places import SENDER, Places, WorkerRefused, executor_place
 from service.backlog.engine.reaper import Reaper
@@ -135,7 +136,14 @@ class EngineWorker:
         for queue, handler in handlers.items():
             self._register(queue, handler, Room(at_once[queue], self._stop.is_set), submitter)
         DBOS.listen_queues(list(handlers))
-        DBOS.launch()
+        file = sqlite_file(self._url)
+        if file is None:
+            DBOS.launch()
+            return
+        bell = Bell(file, list(handlers), self._stop)
+        with bell.hung():
+            DBOS.launch()
+        threading.Thread(target=bell.listen, name="bell", daemon=True).start()
 
     def _register(self, queue: str, handler: Handler, room: Room, client: EngineClient) -> None:
         @DBOS.step(name=f"{queue}.handle")  # what it returns is kept: a crash after it does not repeat it
