@@ -630,6 +630,6 @@ def test_headers_that_were_read_too_early_are_read_again(desk, monkeypatch, even
     eventually(lambda: desk.reception._recorder._ahead)
     assert calls == [8]
     desk.send([8])
-    desk.wait(4, step=4)  # too soon for reading ahead once more
+    desk.wait(21, step=21)  # it paused for two seconds: silence must last ten times as long
     assert calls[:2] == [8, 9]
     assert len(desk.jobs()[0].files) == 9
