@@ -140,6 +140,17 @@ class StructureField:
     corner_zyx: tuple[int, int, int]
     from_mask: bool = False
 
+    @classmethod
+    def of_mask(cls, mask: NDArray[np.bool_]) -> StructureField:
+        """A mask ``(slices, rows, columns)``, not empty, cropped to a box with a margin of one voxel."""
+        on_slices = np.flatnonzero(np.any(mask, axis=(1, 2)))
+        flat: NDArray[np.bool_] = np.any(mask[on_slices[0] : on_slices[-1] + 1], axis=0)
+        inside = (on_slices, np.flatnonzero(np.any(flat, axis=1)), np.flatnonzero(np.any(flat, axis=0)))
+        low = [max(int(one[0]) - 1, 0) for one in inside]
+        box = tuple(slice(at, int(one[-1]) + 2) for at, one in zip(low, inside, strict=True))
+        field = np.where(mask[box], np.float32(1), np.float32(-1))
+        return cls(field, (low[0], low[1], low[2]), from_mask=True)
+
     @property
     def slices_zyx(self) -> tuple[slice, slice, slice]:
         """Index of the box in the whole volume."""

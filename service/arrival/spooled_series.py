@@ -13,8 +13,8 @@ import struct
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from service.arrival.header_scan import HeaderIncomplete, HeaderMalformed, scan
 from service.arrival.instance import PREFIX_BYTES, Claim, Origin, read_header
+from service.dicom.header_scan import HeaderIncomplete, HeaderMalformed, scan
 from service.dicom.transfer_syntaxes import TRANSFER_SYNTAXES
 from service.dicom.uids import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from service.errors import InstanceRefused

@@ -23,6 +23,7 @@ from drawn_structures import (
     segmentation,
     structure_set,
 )
+from module_check import violations
 from pydicom import Dataset, config
 
 from models.volume import Finding, StructureField
@@ -35,7 +36,6 @@ from service.contouring.set_texts import Replaced
 from service.contouring.structure_names import rois_named, rois_of
 from service.dicom.ct_writer import SyntheticPatient
 from service.dicom.element_encoder import value_bytes
-from service.dicom.module_check import violations
 from service.dicom.patient_grids import patient_grid
 from service.dicom.uids import derived_uid
 from service.errors import StructureSetInvalid
