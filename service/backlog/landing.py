@@ -191,7 +191,7 @@ def _fill(file: Path, parts: Sequence[Data]) -> None:
     descriptor = os.open(file, os.O_WRONLY | os.O_CLOEXEC)
     try:
         write_all(descriptor, parts)
-        os.fsync(descriptor)
+        os.fdatasync(descriptor)  # its length too; only the time of its last change may be lost
     finally:
         os.close(descriptor)
 

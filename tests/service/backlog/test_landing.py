@@ -105,7 +105,7 @@ def test_closing_leaves_nothing(spool, storage):
     assert spool.instance_file("1", "2").exists()
 
 
-@pytest.mark.parametrize("call", ["fsync", "writev"])
+@pytest.mark.parametrize("call", ["fdatasync", "writev"])
 def test_a_disk_that_does_not_take_it_is_said_and_leaves_nothing(landing, storage, monkeypatch, call):
     landing.store("1", "1", part_10(b"before"))
 
@@ -147,7 +147,7 @@ def counted(call):
             os.kill(os.getpid(), signal.SIGKILL)
         return result
     return run
-for name in ("writev", "fsync", "link", "unlink", "mkdir", "rename"):
+for name in ("writev", "fsync", "fdatasync", "link", "unlink", "mkdir", "rename"):
     setattr(os, name, counted(getattr(os, name)))
 spool.open_landing()
 head = bytes(128) + b"DICM" + struct.pack("<HH2sHI", 2, 0, b"UL", 4, 0)
