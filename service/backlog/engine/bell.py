@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 _LISTEN_SECONDS: Final = 0.02
 _AWAY_SECONDS: Final = 1.0
+_ECHO_LISTENS: Final = 5  # a row's end is committed a moment before its place is free
 _QUEUE_THREAD: Final = "queue-worker-"  # how the engine calls the threads that look
 
 
@@ -57,7 +58,7 @@ class Bell:
             _dbos.queue_thread = engines_own  # type: ignore[attr-defined]
 
     def listen(self) -> None:
-        """Ring at every commit of another connection, until the end; the body of a thread."""
+        """Ring at every commit of another connection, and once more; the body of a thread."""
         while not self._stop.is_set():
             with suppress(sqlite3.Error):  # the engine's own looks go on meanwhile
                 self._listen()
@@ -87,11 +88,14 @@ class Bell:
 
     def _listen(self) -> None:
         with closing(sqlite3.connect(self._file, isolation_level=None)) as connection:
-            known = None
+            known, echo_in = None, -1
             while not self._stop.wait(_LISTEN_SECONDS):
                 (version,) = connection.execute("pragma data_version").fetchone()
+                echo_in -= 1
                 if version != known:
-                    known = version
+                    known, echo_in = version, _ECHO_LISTENS
+                    self.ring()
+                elif echo_in == 0:
                     self.ring()
 
 

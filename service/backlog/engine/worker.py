@@ -28,6 +28,7 @@ RUNS_BEFORE_SET_ASIDE: Final = {"contour": 3, DELIVER: 1000}
 RUN_ALONE_AGAIN: Final = frozenset({"contour"})
 """Queues whose rows, begun before and not ended, run with no other beside them."""
 _TICK_SECONDS: Final = 1.0
+_BESIDE_BELL: Final = 1.0  # seconds between the engine's own looks where it is told of changes
 _TICKS_BETWEEN_LOOKS: Final = 3
 FORGOTTEN_SECONDS = 180.0  # longer than the engine waits between two tries to write a row's end
 _THREADS: Final = 32
@@ -102,7 +103,8 @@ class EngineWorker:
         left = 0
         try:
             for queue, number in at_once.items():
-                client.configure(queue, at_once=number, poll_seconds=self._poll_seconds)
+                seconds = self._poll_seconds if self._on_server else max(self._poll_seconds, _BESIDE_BELL)
+                client.configure(queue, at_once=number, poll_seconds=seconds)
             self._launch(handlers, at_once, submitter)
             _log.info("engine.started", role=self.executor_id, queue=",".join(sorted(handlers)))
             self._watch(client, places)
