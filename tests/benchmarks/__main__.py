@@ -33,9 +33,10 @@ def main() -> None:
         parser.error(f"no benchmark is called {', '.join(sorted(unknown))}; there are {', '.join(names())}")
     for name in chosen.name or names():
         started = time.perf_counter()
-        settings = Settings(chosen.out, chosen.rounds, small=chosen.small)
+        out = chosen.out / "small" if chosen.small else chosen.out
+        settings = Settings(out, chosen.rounds, small=chosen.small)
         board = importlib.import_module(f"benchmarks.measure_{name}").measure(settings)
-        file = board.write(chosen.out)
+        file = board.write(out)
         print(f"\n{name}, {time.perf_counter() - started:.0f} s, {file}\n{board.table()}", flush=True)
 
 

@@ -104,8 +104,9 @@ def _urethra(z: float) -> list[Ellipse]:
     )
 
 
-def _penile_bulb(z: float) -> list[Ellipse]:
-    return [Ellipse(0.6, 32.3, 12.7, 8.2, 0.2)] if -82.5 <= z < -79.5 else []
+def _penile_bulb(_: float) -> list[Ellipse]:
+    """The same at any height: it is drawn on one slice alone."""
+    return [Ellipse(0.6, 32.3, 12.7, 8.2, 0.2)]
 
 
 SECTIONS: dict[str, Callable[[float], list[Ellipse]]] = {
@@ -117,6 +118,9 @@ SECTIONS: dict[str, Callable[[float], list[Ellipse]]] = {
     "Urethra": _urethra,
     "PenileBulb": _penile_bulb,
 }
+ON_ONE_SLICE = {"PenileBulb": -82.0}
+"""Structures on the single slice nearest to this height."""
+
 HOLLOW = "Spine"
 """The one that keeps its hole."""
 
@@ -146,9 +150,11 @@ class PelvisCase:
         z_mm = self.grid.slice_origins_lps_mm[:, 2]
         middle = float(z_mm[0] + z_mm[-1]) / 2
         stretch = _LENGTH_MM / (self.slices * SLICE_MM)
-        for k, z in enumerate(z_mm):
-            section = SECTIONS[name](float(z - middle) * stretch)
-            if section:
+        heights = (z_mm - middle) * stretch
+        only = int(np.abs(heights - ON_ONE_SLICE[name]).argmin()) if name in ON_ONE_SLICE else None
+        for k, z in enumerate(heights):
+            section = SECTIONS[name](float(z))
+            if section and only in (None, k):
                 yield k, section
 
     def depths(self, name: str) -> Iterator[tuple[int, slice, slice, FloatArray]]:

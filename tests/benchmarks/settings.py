@@ -26,6 +26,6 @@ class Settings:
 
     def work(self, name: str) -> Path:
         """A folder for a benchmark's cases, kept from run to run."""
-        folder = self.out / "work" / (f"{name}-small" if self.small else name)
+        folder = self.out / "work" / name
         folder.mkdir(parents=True, exist_ok=True)
         return folder

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import resource
+import statistics
 import sys
 import time
 from collections.abc import Callable
@@ -62,6 +63,19 @@ class Stopwatch:
             "peak_mib": peak,
             "added_mib": max(0.0, peak - self._held),
         }
+
+
+def repeated(action: Callable[[], Any], times: int) -> tuple[Any, dict[str, float]]:
+    """What an action gave the last time, and its figures: medians, the peak of all, and ``first_seconds``."""
+    rounds = []
+    for _ in range(times):
+        result = None  # so that two are never held at once
+        with Stopwatch() as watch:
+            result = action()
+        rounds.append(watch.figures)
+    figures = {key: statistics.median(one[key] for one in rounds) for key in ("seconds", "cpu_seconds")}
+    figures |= {key: max(one[key] for one in rounds) for key in ("peak_mib", "added_mib")}
+    return result, {**figures, "first_seconds": rounds[0]["seconds"]}
 
 
 def work(job: Callable[[dict[str, Any]], dict[str, Any]]) -> None:

@@ -1,6 +1,6 @@
 """Ours: masks in memory to an RTSTRUCT file.
 
-Task: ``ct``, ``masks`` (folders), ``out`` (file), ``hollow`` (name of the structure that keeps its hole).
+Task: ``ct``, ``masks`` (folders), ``in_turn``, ``out`` (file), ``hollow`` (the structure that keeps its hole).
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from benchmarks.stopwatch import Stopwatch, cpu_seconds, peak_mib, work
+from benchmarks.case_files import masks_of
+from benchmarks.stopwatch import Stopwatch, cpu_seconds, work
 
 from models.volume import Provenance, Segmentation, StructureField
 from service.config.site import Equipment
@@ -26,16 +26,19 @@ PROVENANCE = Provenance("masks", "1", "0" * 64, validated=True)
 
 
 def job(task: dict[str, Any]) -> dict[str, Any]:
-    masks = {file.stem: np.load(file) for file in sorted(Path(task["masks"]).glob("*.npy"))}
+    masks = masks_of(task)
     files = sorted(Path(task["ct"]).glob("*.dcm"))
     with Stopwatch() as watch:
         series = CtSeries.read(files)
         loaded = cpu_seconds()
-        fields = {name: StructureField.of_mask(mask) for name, mask in masks.items()}
+        fields = {}
+        for name, mask in masks:
+            fields[name] = StructureField.of_mask(mask)
+            del mask
         encoded = encode(series, Segmentation(fields, PROVENANCE), task["hollow"])
         Path(task["out"]).write_bytes(encoded)
         converting = cpu_seconds() - loaded
-    return {**watch.figures, "convert_cpu_seconds": converting, "whole_mib": peak_mib()}
+    return {**watch.figures, "convert_cpu_seconds": converting}
 
 
 def encode(series: CtSeries, segmentation: Segmentation, hollow: str) -> bytes:
