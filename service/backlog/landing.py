@@ -37,6 +37,7 @@ _PREFIX: Final = b"DICM"
 _MARK: Final = struct.Struct("<8sQL16s16s")  # magic, bytes after the preamble, their CRC-32, series, instance
 _MAGIC: Final = b"landed01"
 _SUFFIX: Final = ".landing"
+_LOCK: Final = ".lock"
 _PIECES_A_WRITE: Final = 512  # Linux takes 1024
 _READ_BYTES: Final = 1 << 20
 
@@ -67,11 +68,29 @@ class Landing:
         self._folder = folder
         self._incoming = incoming
         self._lock = threading.Lock()
-        self._own: Path | None = None
-        self._descriptor = -1
+        self._own = folder / uuid4().hex
+        self._descriptors: list[int] = []
         self._numbers = itertools.count()
         self._free: list[Path] = []
         self._named_twice: list[tuple[Path, Path]] = []
+
+    def open(self) -> None:
+        """Make this process's landing and lock it.
+
+        Raises:
+            OSError: the file system does not lock, or takes nothing.
+        """
+        new = self._folder / f".{self._own.name}"  # not looked at by others until it is locked
+        new.mkdir(parents=True, mode=0o700)
+        lock = os.open(new / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self._descriptors = [lock, os.open(new, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)]
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            self._leave(new)
+            raise
+        new.rename(self._own)
+        flush_folder(self._folder)
 
     def land(self, place: Place, parts: Sequence[Data]) -> Path | None:
         """Write a Part 10 file; when this returns it survives a loss of power. None if it is no such file.
@@ -137,33 +156,24 @@ class Landing:
             for file in self._free:
                 file.unlink(missing_ok=True)
             self._free.clear()
-            if self._own is not None:
-                with suppress(OSError):
-                    self._own.rmdir()
-                os.close(self._descriptor)
-                self._own = None
+            self._leave(self._own)
+
+    def _leave(self, folder: Path) -> None:
+        with suppress(OSError):
+            (folder / _LOCK).unlink()
+            folder.rmdir()
+        while self._descriptors:
+            os.close(self._descriptors.pop())
 
     def _take(self) -> Path:
         with self._lock:
             if not self._free:
-                own = self._folder_of_ours()
                 for _ in range(BATCH):
-                    file = own / f"{next(self._numbers)}{_SUFFIX}"
+                    file = self._own / f"{next(self._numbers)}{_SUFFIX}"
                     os.close(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
                     self._free.append(file)
-                os.fsync(self._descriptor)
+                os.fsync(self._descriptors[-1])
             return self._free.pop()
-
-    def _folder_of_ours(self) -> Path:
-        if self._own is None:
-            name = uuid4().hex
-            new = self._folder / f".{name}"  # not looked at by others until it is locked
-            new.mkdir(parents=True, mode=0o700)
-            self._descriptor = os.open(new, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX)
-            self._own = new.rename(self._folder / name)
-            flush_folder(self._folder)
-        return self._own
 
 
 def flush_folder(folder: Path) -> None:
@@ -206,7 +216,8 @@ def _give_up(named_twice: Sequence[tuple[Path, Path]]) -> None:
 
 def _abandoned(folder: Path, incoming: Path) -> Iterator[bool]:
     """True for each file of a dead process that was given its place only now."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    lock = folder / _LOCK
+    descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         for file in folder.glob(f"*{_SUFFIX}"):
@@ -214,6 +225,7 @@ def _abandoned(folder: Path, incoming: Path) -> Iterator[bool]:
             if place is not None:
                 yield _put(file, place.below(incoming))
             file.unlink()
+        lock.unlink()
         folder.rmdir()
     except BlockingIOError:  # its process lives
         return

@@ -22,6 +22,7 @@ from uuid import uuid4
 
 from service.backlog.landing import Data, Landing, Place, flush_folder, write_all
 from service.errors import SpoolUnavailable
+from service.log import EventLog
 
 Outcome = Literal["new", "duplicate", "conflict"]
 
@@ -44,6 +45,9 @@ class Stored:
 
     file: Path
     outcome: Outcome
+
+
+_log = EventLog("spool")
 
 
 def hashed(uid: str) -> str:
@@ -112,9 +116,14 @@ class Spool:
         Raises:
             SpoolUnavailable: the disk is full, read-only or failing.
         """
-        self._landing = Landing(self.storage / "spool" / "landing", self.incoming)
+        landing = Landing(self.storage / "spool" / "landing", self.incoming)
         try:
-            return self._landing.take_over()
+            landing.open()
+            self._landing = landing
+        except OSError as error:  # a file system that does not lock: then it is waited for twice
+            _log.failure("spool.no-landing", error)
+        try:
+            return landing.take_over()
         except OSError as error:
             raise _unavailable(error) from None
 

@@ -219,6 +219,19 @@ def test_what_was_not_written_to_its_end_is_deleted(storage, damage):
 def test_the_landing_of_a_living_process_is_left_alone(landing, storage):
     landing.store("1", "2", part_10(b"pixels"))
     other = Landing(storage / "spool" / "landing", landing.incoming)
+    other.open()
     assert other.take_over() == 0
     assert len(landed_files(storage)) == 1
     other.close()
+
+
+def test_a_file_system_that_does_not_lock_is_waited_for_twice(spool, storage, monkeypatch):
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr("fcntl.flock", refuse)
+    assert spool.open_landing() == 0
+    assert list((storage / "spool" / "landing").iterdir()) == []
+    assert spool.store("1", "2", part_10(b"pixels")).outcome == "new"
+    assert spool.instance_file("1", "2").exists()
+    assert landed_files(storage) == []
