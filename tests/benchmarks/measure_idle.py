@@ -36,13 +36,14 @@ def measure(settings: Settings) -> Scoreboard:
     seconds = 5.0 if settings.small else _IDLE_SECONDS
     folder = series_of_noise(settings.work("idle") / "ct", 20 if settings.small else _SLICES)
     ready: list[float] = []
+    spent: list[float] = []
     warm: list[float] = []
     with null_node(settings.work("idle") / "node", _SHIPPED) as (node, tps):
         for number in range(starts):
             node.log_file.unlink(missing_ok=True)
             found = _start(node)
-            ready.append(found[0])
-            warm.append(found[1])
+            for figures, figure in zip((ready, spent, warm), found, strict=True):
+                figures.append(figure)
             if number < starts - 1:
                 node.stop()
         send(node.port, images_of(folder), called="DELINEATE", calling=CALLER)
@@ -52,6 +53,7 @@ def measure(settings: Settings) -> Scoreboard:
     board = Scoreboard("idle", versions={"ours": versions()})
     board.rows = [
         absolute("start of `delineate serve` to accepting associations", "s", ready, _BARS["ready"]),
+        absolute("the same, processor time of all processes until then", "s", spent),
         absolute("start of `delineate serve` to the shipped models warm, CPU", "s", warm, _BARS["warm"]),
         absolute(
             f"processor, all processes, {seconds:.0f} s idle", "% of a core", [cpu["all"]], _BARS["cpu"]
@@ -64,8 +66,8 @@ def measure(settings: Settings) -> Scoreboard:
     return board
 
 
-def _start(node: RunningNode) -> tuple[float, float]:
-    """Seconds until the node says that it listens, and until its models are loaded."""
+def _start(node: RunningNode) -> tuple[float, float, float]:
+    """Seconds until the node says that it listens, of processors till then, and until its models are loaded."""
     began = time.monotonic()
     with node.log_file.open("ab") as log:
         node.process = subprocess.Popen(
@@ -77,9 +79,9 @@ def _start(node: RunningNode) -> tuple[float, float]:
     assert node.process.stdout is not None
     said = json.loads(node.process.stdout.readline())
     assert said["event"] == "node.ready"
-    ready = time.monotonic() - began
+    ready, spent = time.monotonic() - began, cpu_seconds(family(node.process.pid))
     wait_until(lambda: len(node.events("model.loaded")) == 1 + len(_SHIPPED), 120)
-    return ready, time.monotonic() - began
+    return ready, spent, time.monotonic() - began
 
 
 def _idle(node: RunningNode, seconds: float) -> tuple[dict[str, float], dict[str, float]]:

@@ -7,6 +7,7 @@ import time
 from benchmarks.machine import versions
 from benchmarks.measure_receive import series_of_noise
 from benchmarks.null_node import CALLER, null_node
+from benchmarks.processes import cpu_seconds, family
 from benchmarks.scoreboard import Bar, Scoreboard, absolute, quoted
 from benchmarks.sending import images_of, renamed, send
 from benchmarks.settings import Settings
@@ -25,6 +26,7 @@ def measure(settings: Settings) -> Scoreboard:
     folder = series_of_noise(settings.work("latency") / "ct", slices)
     images = images_of(folder)
     waited: list[float] = []
+    spent: list[float] = []
     with null_node(settings.work("latency") / "node") as (node, tps):
         node.start(120)
         wait_until(lambda: node.events("model.loaded"), 120)
@@ -32,10 +34,11 @@ def measure(settings: Settings) -> Scoreboard:
         for number in range(-1, rounds):
             sent = renamed(images, folder, f"round {number}")
             send(node.port, sent, called="DELINEATE", calling=CALLER)
-            acknowledged = time.monotonic()
+            acknowledged, before = time.monotonic(), cpu_seconds(family(node.process.pid))
             stored = tps.wait_for_next(number + 1, 120)
             if number >= 0:
                 waited.append(stored - acknowledged)
+                spent.append(cpu_seconds(family(node.process.pid)) - before)
             time.sleep(_PAUSE_SECONDS)
     board = Scoreboard("latency", versions={"ours": versions()})
     beyond = [seconds - quiet for seconds in waited]
@@ -49,6 +52,7 @@ def measure(settings: Settings) -> Scoreboard:
             Bar("<=", 1.0, of="ours"),
             worst=True,
         ),
+        absolute(f"{what}, processor time of the whole node", "s", spent),
         quoted(f"{what}, quiet time of 3 s included", "s", waited, 60.0, _STABLE_AGE),
         quoted(f"{what}, quiet time of 3 s included", "s", waited, 60.0, _MERCURE),
     ]
