@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 _MARK: Final = ".association-end"
 _PREAMBLE: Final = b"\0" * 128 + b"DICM"
+_PREAMBLE_BYTES: Final = 128
 _GROUP_LENGTH_BYTES: Final = 12
 _TRANSFER_SYNTAX: Final = 0x00020010
 _CALLING: Final = 0x00020016
@@ -115,7 +116,7 @@ def ended_well(folder: Path, instances: int) -> bool | None:
 def _interpret(file: Path, data: bytes, *, whole: bool) -> ReceivedInstance:
     start = len(_PREAMBLE)
     body = start + _GROUP_LENGTH_BYTES
-    if data[:start] != _PREAMBLE or len(data) < body:
+    if data[_PREAMBLE_BYTES:start] != _PREAMBLE[_PREAMBLE_BYTES:] or len(data) < body:
         raise _damaged()
     end = body + struct.unpack_from("<I", data, body - 4)[0]
     try:

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from models.card import Card
+    from service.contouring.model_queue import Turn
     from service.contouring.segment import ModelClient
     from service.contouring.set_texts import Replaced
 
@@ -155,7 +156,7 @@ def contour_ct(
     files: Sequence[Path],
     loaded: LoadedSite,
     protocol: Protocol,
-    models: ModelClient,
+    models: ModelClient | Turn,
     progress: Callable[[float], None] | None = None,
 ) -> ContouredCt:
     """Read a series, run the protocol's model on it and keep the structures that the protocol asks for.
@@ -164,7 +165,7 @@ def contour_ct(
         files: the instances of one series.
         loaded: the site.
         protocol: model and structures.
-        models: the model process.
+        models: the model process, or a turn at one.
         progress: told the part that is done, 0 to 1.
 
     Raises:
