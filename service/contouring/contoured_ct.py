@@ -192,11 +192,8 @@ def contour_ct(
         deadline_seconds=loaded.site.node.model_timeout_seconds,
         progress=progress,
     )
-    seconds = {
-        **stages.seconds,
-        "decode_and_segment": time.perf_counter() - read,
-        **segmentation.seconds,
-    }
+    taken = {"decode_and_segment": time.perf_counter() - read}
+    seconds = {**stages.seconds, **taken, **segmentation.seconds}
     peaks = {**stages.peaks, **segmentation.peaks}
     asked = {name: field for name, field in segmentation.structures.items() if name in protocol.structures}
     findings = tuple(
