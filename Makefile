@@ -1,5 +1,5 @@
 # Two commands: `make demo` runs the main job, `make test` runs every test. Each installs what it needs.
-.PHONY: setup demo test check format docs
+.PHONY: setup demo test bench check format docs
 
 setup:
 	@setup/environment.sh
@@ -18,6 +18,15 @@ test: setup
 	@setup/peers.sh
 	$(MAKE) --no-print-directory check
 	.venv/bin/pytest
+
+# All benchmarks, or one by its name: `make bench-rtstruct`. Each leaves build/bench/NAME.json.
+bench: setup
+	@setup/debian.sh
+	PYTHONPATH=tests .venv/bin/python -m benchmarks
+
+bench-%: setup
+	@setup/debian.sh
+	PYTHONPATH=tests .venv/bin/python -m benchmarks $*
 
 format: setup
 	.venv/bin/ruff check --fix .

@@ -13,6 +13,8 @@ from enum import StrEnum
 import numpy as np
 from numpy.typing import NDArray
 
+from models.stages import Peak
+
 FloatArray = NDArray[np.float64]
 
 
@@ -140,6 +142,17 @@ class StructureField:
     corner_zyx: tuple[int, int, int]
     from_mask: bool = False
 
+    @classmethod
+    def of_mask(cls, mask: NDArray[np.bool_]) -> StructureField:
+        """A mask ``(slices, rows, columns)``, not empty, cropped to a box with a margin of one voxel."""
+        on_slices = np.flatnonzero(np.any(mask, axis=(1, 2)))
+        flat: NDArray[np.bool_] = np.any(mask[on_slices[0] : on_slices[-1] + 1], axis=0)
+        inside = (on_slices, np.flatnonzero(np.any(flat, axis=1)), np.flatnonzero(np.any(flat, axis=0)))
+        low = [max(int(one[0]) - 1, 0) for one in inside]
+        box = tuple(slice(at, int(one[-1]) + 2) for at, one in zip(low, inside, strict=True))
+        field = np.where(mask[box], np.float32(1), np.float32(-1))
+        return cls(field, (low[0], low[1], low[2]), from_mask=True)
+
     @property
     def slices_zyx(self) -> tuple[slice, slice, slice]:
         """Index of the box in the whole volume."""
@@ -170,7 +183,9 @@ class Provenance:
         validated: False where the card says that the model saw synthetic data only.
         device: ``cuda``, ``cpu`` and the like.
         precision: ``float32``, ``bfloat16`` ...
-        steps_down: what was given up to fit into memory, in order, e.g. ``tile-step``, ``half``, ``cpu``.
+        steps_down: what was given up to fit into memory, in order, e.g. ``single-tiles``, ``cpu``;
+            ``float32`` where half precision gave no numbers.
+        mode: ``eager``, layer by layer, or ``compiled``. With device and precision, it decides every bit.
     """
 
     model: str
@@ -180,6 +195,7 @@ class Provenance:
     device: str = "cpu"
     precision: str = "float32"
     steps_down: tuple[str, ...] = ()
+    mode: str = "eager"
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -191,12 +207,14 @@ class Segmentation:
         provenance: which model said so.
         findings: what people must be told.
         seconds: time spent, by step.
+        peaks: most memory at one time, by step.
     """
 
     structures: Mapping[str, StructureField]
     provenance: Provenance
     findings: tuple[Finding, ...] = ()
     seconds: Mapping[str, float] = field(default_factory=dict)
+    peaks: Mapping[str, Peak] = field(default_factory=dict)
 
 
 class OutsideTrainedRegion(ValueError):

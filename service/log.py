@@ -109,7 +109,7 @@ def start_logging() -> None:
     logging.getLogger("delineate").setLevel(logging.WARNING if os.environ.get(QUIET) else logging.INFO)
     # A warning of pydicom quotes the value it warns of: to the logger "py.warnings", below the root's level.
     logging.captureWarnings(True)
-    for library in ("pynetdicom", "pydicom", "highdicom", "dbos", "sqlalchemy"):
+    for library in ("pynetdicom", "pydicom", "dbos", "sqlalchemy"):
         logging.getLogger(library).setLevel(logging.CRITICAL)
 
 

@@ -8,7 +8,7 @@ No torch here.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from models.card import NetworkCard, PostprocessCard
@@ -50,6 +50,7 @@ class InputRecipe:
     padding_hu: float = -1000.0
     context_slices: int = 1
     crop: CropCard | None = None
+    stretch: float = 0.0
 
     def __post_init__(self) -> None:
         if not self.channels or min(self.patch_zyx) < 1 or not 0 <= self.overlap < 1:
@@ -61,15 +62,8 @@ class InputRecipe:
 
     def card(self, channels: tuple[Channel, ...]) -> InputCard:
         """As it stands in a bundle, with the channels' numbers."""
-        return InputCard(
-            self.spacing_zyx_mm,
-            self.patch_zyx,
-            self.overlap,
-            self.padding_hu,
-            channels,
-            self.context_slices,
-            self.crop,
-        )
+        same = {key: value for key, value in asdict(self).items() if key not in {"channels", "crop"}}
+        return InputCard(channels=channels, crop=self.crop, **same)
 
 
 @dataclass(frozen=True, slots=True)

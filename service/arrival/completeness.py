@@ -12,6 +12,7 @@ series then goes on with that doubt, and its jobs are held.
 
 from __future__ import annotations
 
+import math
 import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -164,6 +165,28 @@ class Tracker:
         with self._lock:
             late, self._late = self._late, set()
             return late
+
+    def quiet_in(self, now: float) -> float:
+        """Seconds until the next series that waits for silence has it; infinite if there is none."""
+        with self._lock:
+            waits = [
+                gathering.quiet_in(self._rules(gathering.latest.calling_ae_title), now)
+                for gathering in self._watched.values()
+                if not gathering.open
+            ]
+        return min((wait for wait in waits if wait > 0), default=math.inf)
+
+    def unread(self, now: float) -> list[ReceivedSeries]:
+        """Series that have been silent for half as long as they must, each once after a change."""
+        found = []
+        with self._lock:
+            for uid, gathering in self._watched.items():
+                rules = self._rules(gathering.latest.calling_ae_title)
+                half = gathering.quiet_in(rules, now) < gathering.quiet_seconds(rules) / 2
+                if half and not gathering.open and gathering.read_changes != gathering.changes:
+                    gathering.read_changes = gathering.changes
+                    found.append(gathering.received(self._folder(uid)))
+        return found
 
     def questions(self, now: float) -> list[Question]:
         """What the senders should be asked now; :meth:`answer` should follow, come what may."""

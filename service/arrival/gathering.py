@@ -77,6 +77,7 @@ class Gathering:
         self.not_before = 0.0
         self.open: dict[int, float] = {}
         self.changes = 0
+        self.read_changes = 0
         self.asking = False
         self.asked_at = 0.0
         self.expected: int | None = None
@@ -146,6 +147,10 @@ class Gathering:
         _, sent, longest = self._run
         gap = longest if sent >= self.instances.keys() else self._longest_gap
         return float(min(max(rules.quiet_seconds, GAPS_OF_SILENCE * gap), rules.hard_timeout_seconds))
+
+    def quiet_in(self, rules: Rules, now: float) -> float:
+        """Seconds until it has been silent for long enough, if nothing comes."""
+        return self.quiet_seconds(rules) - self._silence(now)
 
     def is_quiet(self, rules: Rules, now: float) -> bool:
         """Whether it has been silent for long enough."""

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Final
 
 from pydicom.uid import CTImageStorage, EnhancedCTImageStorage, RTStructureSetStorage
 
-from service.arrival.header_scan import HeaderIncomplete, HeaderMalformed, scan, scan_to_the_end
 from service.backlog.records import ReceivedInstance
+from service.dicom.header_scan import HeaderIncomplete, HeaderMalformed, scan, scan_to_the_end
 from service.dicom.transfer_syntaxes import TRANSFER_SYNTAXES
 from service.errors import InstanceRefused
 

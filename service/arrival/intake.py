@@ -115,6 +115,7 @@ class Intake:
 
     def end(self, *, released: bool) -> None:
         """The association is over."""
+        self._spool.settle()
         self._arrivals.ended(self.association, released=released, at=self._clock())
         _log.info(
             "association.released" if released else "association.broken-off",

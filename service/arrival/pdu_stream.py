@@ -26,6 +26,7 @@ HEADER_BYTES: Final = 6
 P_DATA_TF: Final = 0x04
 
 _LOOK_UP_SECONDS: Final = 0.5
+_WORTH_SLEEPING_FOR_BYTES: Final = 4096
 _DRAIN_BYTES: Final = 1 << 16
 _PDU_TYPES: Final = range(0x01, 0x08)
 _header = struct.Struct(">BxL").unpack
@@ -59,6 +60,7 @@ class PduStream:
     def __init__(self, sock: socket.socket, seconds: float, interrupted: Callable[[], bool]) -> None:
         self._socket = sock
         self._interrupted = interrupted
+        self._wakes_at = 1
         self.seconds = seconds
 
     def read(self) -> tuple[int, bytearray]:
@@ -81,6 +83,7 @@ class PduStream:
     def drain(self, seconds: float, most_bytes: int) -> bool:
         """Throw away what still comes; True once the peer closes, False if it is too long or too much."""
         deadline = time.monotonic() + seconds
+        self._wake_at(1)
         while most_bytes > 0 and (remaining := deadline - time.monotonic()) > 0:
             self._socket.settimeout(min(remaining, _LOOK_UP_SECONDS))
             try:
@@ -102,6 +105,7 @@ class PduStream:
             remaining = deadline - time.monotonic()
             if remaining <= 0:
                 raise PeerStalled
+            self._wake_at(len(view))
             self._socket.settimeout(min(remaining, _LOOK_UP_SECONDS))
             try:
                 count = self._socket.recv_into(view)
@@ -114,6 +118,14 @@ class PduStream:
             if count == 0:
                 raise PeerGone
             view = view[count:]
+
+    def _wake_at(self, count: int) -> None:
+        """Sleep until so many bytes are there or the connection ends: once a PDU, not once a segment."""
+        count = count if count >= _WORTH_SLEEPING_FOR_BYTES else 1
+        if count != self._wakes_at:
+            self._wakes_at = count
+            with contextlib.suppress(OSError):  # then it wakes more often
+                self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, count)
 
 
 class BoundedSocket(AssociationSocket):

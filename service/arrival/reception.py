@@ -89,6 +89,7 @@ class Reception:
         self._recorder = Recorder(ledger, engine, notify, clock)
         self._notify = notify
         self._askers = ThreadPoolExecutor(max_workers=4, thread_name_prefix="find")
+        self._readers = ThreadPoolExecutor(max_workers=1, thread_name_prefix="headers")
         self._failures: Counter[str] = Counter()
         self._lock = threading.Lock()
         self._conflicts: Counter[str] = Counter()
@@ -127,6 +128,8 @@ class Reception:
         self._stop_what_was_overtaken()
         for question in self._tracker.questions(now):
             self._askers.submit(self._ask, question, loaded)
+        for unread in self._tracker.unread(now):
+            self._readers.submit(self._recorder.read_ahead, unread, loaded)
         for series in self._tracker.tick(now):
             self._record(series, loaded)
         for series in self._tracker.lapsed():
@@ -138,7 +141,13 @@ class Reception:
 
     def close(self) -> None:
         """Ask no more."""
-        self._askers.shutdown(wait=False, cancel_futures=True)
+        for pool in (self._askers, self._readers):
+            pool.shutdown(wait=False, cancel_futures=True)
+
+    def wait(self) -> None:
+        """Until something may be due: an association ends, silence has lasted, or a moment has passed."""
+        self.wake.wait(min(TICK_SECONDS, self._tracker.quiet_in(self._clock())))
+        self.wake.clear()
 
     def _stop_what_was_overtaken(self) -> None:
         late = self._tracker.late()
@@ -213,6 +222,7 @@ def run(config_path: Path, stop: threading.Event) -> None:
     migrate(loaded.database_url)
     engine, notify = EngineClient(loaded.database_url), Notifier(loaded)
     reception = Reception(watched.current, spool, ledger, engine, notify, clock)
+    spool.open_landing()
     reception.take_up()
     scp = StorageScp(lambda: watched.current().site, spool, reception, clock)
     port = scp.start(_port_before(loaded.storage))
@@ -224,13 +234,13 @@ def run(config_path: Path, stop: threading.Event) -> None:
     watchman = Watchman(lambda: watched.mistakes, spool.free_bytes, reserve_bytes, notify)
     try:
         while not stop.is_set():
-            reception.wake.wait(TICK_SECONDS)
-            reception.wake.clear()
+            reception.wait()
             _step(reception)
             with contextlib.suppress(OSError):  # a disk that does not answer, which every C-STORE says
                 watchman.look()
     finally:
         scp.stop(GRACE_SECONDS)
+        spool.close_landing()
         _step(reception)
         reception.close()
         notify.close()

@@ -19,15 +19,18 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     import sqlalchemy as sa
+    from pydicom import Dataset
 
     from service.backlog.engine import EngineClient
     from service.backlog.ledger import Ledger
     from service.backlog.notify import Notifies
-    from service.backlog.records import ReceivedSeries, RecordedSeries
+    from service.backlog.records import ReceivedInstance, ReceivedSeries, RecordedSeries
     from service.config.reader import LoadedSite
 
 _log = EventLog("arrival")
 
+_MOST_AHEAD: Final = 8
+"""Series whose headers are kept before they are complete."""
 _UNROUTED: Final = "No route of the configuration takes this series; it is kept and not contoured."
 _IGNORED: Final = "The series holds localizers only; there is nothing to contour."
 
@@ -40,6 +43,15 @@ class _Outcome:
     code: str | None = None
     sentence: str | None = None
     decision: Decision = field(default_factory=lambda: Decision((), (), (), ()))
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class _ReadAhead:
+    """Headers that were read before their series was complete."""
+
+    instances: tuple[ReceivedInstance, ...]
+    version: str
+    headers: Sequence[Dataset]
 
 
 class Recorder:
@@ -62,6 +74,7 @@ class Recorder:
         self._notify = notify
         self._jobs = JobMaker(ledger, engine, clock)
         self._sent_again = SentAgain(ledger, engine, self._jobs, clock)
+        self._ahead: dict[str, _ReadAhead] = {}
 
     def record(self, series: ReceivedSeries, loaded: LoadedSite, notes: Sequence[str] = ()) -> None:
         """Route a series and write down what becomes of it; safe to repeat after a crash at any point.
@@ -100,6 +113,16 @@ class Recorder:
             new = {job.id for job in made.created}
             self._sent_again.follow(series, series_id, outcome.decision, loaded, new)
 
+    def read_ahead(self, series: ReceivedSeries, loaded: LoadedSite) -> None:
+        """Read what will be looked at if nothing more comes, while the silence lasts that says so."""
+        try:
+            headers = read_headers(series.instances, loaded)
+        except (SeriesRefused, OSError):  # whatever it is, it is met again when it counts
+            return
+        for oldest in list(self._ahead)[: len(self._ahead) - _MOST_AHEAD + 1]:
+            self._ahead.pop(oldest, None)
+        self._ahead[series.series_instance_uid] = _ReadAhead(series.instances, loaded.version, headers)
+
     def waiting(self, series: ReceivedSeries, loaded: LoadedSite) -> None:
         """Show people a series that is not complete although nothing more comes: what it waits for."""
         code, sentence = series.refusal or series.doubt or (None, None)
@@ -137,7 +160,7 @@ class Recorder:
         if series.refusal is not None:
             return self._identity(series, loaded), _Outcome(SeriesState.REFUSED, *series.refusal)
         try:
-            headers = read_headers(series.instances, loaded)
+            headers = self._headers(series, loaded)
         except SeriesRefused as refusal:
             return PatientIdentity(), _Outcome(SeriesState.REFUSED, refusal.code, refusal.sentence)
         identity = identity_of(headers[0])
@@ -153,6 +176,12 @@ class Recorder:
         else:
             outcome = _Outcome(SeriesState.ROUTED, decision=decision)
         return identity, outcome
+
+    def _headers(self, series: ReceivedSeries, loaded: LoadedSite) -> Sequence[Dataset]:
+        ahead = self._ahead.pop(series.series_instance_uid, None)
+        if ahead is not None and (ahead.instances, ahead.version) == (series.instances, loaded.version):
+            return ahead.headers
+        return read_headers(series.instances, loaded)
 
     def _identity(self, series: ReceivedSeries, loaded: LoadedSite) -> PatientIdentity:
         try:

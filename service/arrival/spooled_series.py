@@ -13,8 +13,8 @@ import struct
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from service.arrival.header_scan import HeaderIncomplete, HeaderMalformed, scan
 from service.arrival.instance import PREFIX_BYTES, Claim, Origin, read_header
+from service.dicom.header_scan import HeaderIncomplete, HeaderMalformed, scan
 from service.dicom.transfer_syntaxes import TRANSFER_SYNTAXES
 from service.dicom.uids import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from service.errors import InstanceRefused
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 _MARK: Final = ".association-end"
 _PREAMBLE: Final = b"\0" * 128 + b"DICM"
+_PREAMBLE_BYTES: Final = 128
 _GROUP_LENGTH_BYTES: Final = 12
 _TRANSFER_SYNTAX: Final = 0x00020010
 _CALLING: Final = 0x00020016
@@ -115,7 +116,7 @@ def ended_well(folder: Path, instances: int) -> bool | None:
 def _interpret(file: Path, data: bytes, *, whole: bool) -> ReceivedInstance:
     start = len(_PREAMBLE)
     body = start + _GROUP_LENGTH_BYTES
-    if data[:start] != _PREAMBLE or len(data) < body:
+    if data[_PREAMBLE_BYTES:start] != _PREAMBLE[_PREAMBLE_BYTES:] or len(data) < body:
         raise _damaged()
     end = body + struct.unpack_from("<I", data, body - 4)[0]
     try:

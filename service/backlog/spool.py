@@ -1,8 +1,8 @@
 """Received instances as files: in the spool before the sender hears success, found again after any crash.
 
 An instance is written beside its place, flushed to the disk, put into it, and the folder flushed, in that
-order. Folders and files are named by a hash of the UID, so that no UID and no value of a patient is ever a
-path.
+order; a process that receives many waits for the disk less often, by a landing. Folders and files are named
+by a hash of the UID, so that no UID and no value of a patient is ever a path.
 """
 
 from __future__ import annotations
@@ -14,14 +14,16 @@ import os
 import shutil
 import struct
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 from uuid import uuid4
 
+from service.backlog.landing import Data, Landing, Place, flush_folder, write_all
 from service.errors import SpoolUnavailable
+from service.log import EventLog
 
-Data = bytes | bytearray | memoryview
 Outcome = Literal["new", "duplicate", "conflict"]
 
 _PREAMBLE: Final = 132  # 128 bytes and DICM, PS3.10 section 7.1
@@ -45,6 +47,9 @@ class Stored:
     outcome: Outcome
 
 
+_log = EventLog("spool")
+
+
 def hashed(uid: str) -> str:
     """The name under which a UID appears on disk: 32 hex digits."""
     return hashlib.sha256(uid.encode("ascii", "backslashreplace")).hexdigest()[:32]
@@ -60,7 +65,7 @@ def write_durably(path: Path, data: Data | Sequence[Data]) -> None:
     try:
         part = _write_part(path.parent, parts)
         part.replace(path)
-        _flush_folder(path.parent)
+        flush_folder(path.parent)
     except OSError as error:
         raise _unavailable(error) from None
 
@@ -75,6 +80,7 @@ class Spool:
         self.structure_sets = storage / "spool" / "structure-sets"
         self.purging = storage / "spool" / "purging"
         self.jobs = storage / "jobs"
+        self._landing: Landing | None = None
         try:
             for folder in (self.incoming, self.set_aside, self.structure_sets, self.purging, self.jobs):
                 folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -104,6 +110,36 @@ class Spool:
         """Space that is left for us."""
         return shutil.disk_usage(self.storage).free
 
+    def open_landing(self) -> int:
+        """Receive by a landing from now on; how many instances that a dead process had there got their place.
+
+        Raises:
+            SpoolUnavailable: the disk is full, read-only or failing.
+        """
+        landing = Landing(self.storage / "spool" / "landing", self.incoming)
+        try:
+            landing.open()
+            self._landing = landing
+        except OSError as error:  # a file system that does not lock: then it is waited for twice
+            _log.failure("spool.no-landing", error)
+        try:
+            return landing.take_over()
+        except OSError as error:
+            raise _unavailable(error) from None
+
+    def settle(self) -> None:
+        """What was received has its final name on the disk when this returns, unless the disk is failing."""
+        if self._landing is not None:
+            with suppress(OSError):  # the landing keeps it, and the next C-STORE says so
+                self._landing.settle()
+
+    def close_landing(self) -> None:
+        """Receive no more by a landing."""
+        if self._landing is not None:
+            with suppress(OSError):
+                self._landing.close()
+            self._landing = None
+
     def store(self, series_instance_uid: str, sop_instance_uid: str, parts: Sequence[Data]) -> Stored:
         """Keep a Part 10 file, given in parts; when this returns it survives a loss of power.
 
@@ -111,30 +147,35 @@ class Spool:
             SpoolUnavailable: the disk is full, read-only or failing.
         """
         target = self.instance_file(series_instance_uid, sop_instance_uid)
-        return self._keep(target, self.set_aside / target.parent.name, parts)
+        return self._keep(target, self.set_aside / target.parent.name, parts, self._landing)
 
     def store_structure_set(self, sop_instance_uid: str, parts: Sequence[Data]) -> Stored:
         """Keep a received RTSTRUCT, with the same promise and outcomes as :meth:`store`."""
         return self._keep(self.structure_sets / f"{hashed(sop_instance_uid)}.dcm", self.set_aside, parts)
 
-    def _keep(self, target: Path, aside: Path, parts: Sequence[Data]) -> Stored:
+    def _keep(
+        self, target: Path, aside: Path, parts: Sequence[Data], landing: Landing | None = None
+    ) -> Stored:
         try:
             for _ in range(_TRIES):
                 try:
-                    return _keep_once(target, aside, parts)
+                    return _keep_once(target, aside, parts, landing)
                 except FileNotFoundError:
                     continue  # the folder was purged between our steps: begin again
-            return _keep_once(target, aside, parts)
+            return _keep_once(target, aside, parts, landing)
         except OSError as error:
             raise _unavailable(error) from None
 
 
-def _keep_once(target: Path, aside: Path, parts: Sequence[Data]) -> Stored:
+def _keep_once(target: Path, aside: Path, parts: Sequence[Data], landing: Landing | None = None) -> Stored:
     if target.exists():
         return _compare(target, aside, parts)
     if not target.parent.exists():
         target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _flush_folder(target.parent.parent)
+        flush_folder(target.parent.parent)
+    landed = landing.land(Place(target.parent.name, target.stem), parts) if landing is not None else None
+    if landing is not None and landed is not None:
+        return _placed(target, aside, parts, landing, landed)
     part = _write_part(target.parent, parts)
     try:
         os.link(part, target)  # unlike a rename, never replaces what another thread put there meanwhile
@@ -147,7 +188,25 @@ def _keep_once(target: Path, aside: Path, parts: Sequence[Data]) -> Stored:
         part.replace(target)
     else:
         part.unlink()
-    _flush_folder(target.parent)
+    flush_folder(target.parent)
+    return Stored(target, "new")
+
+
+def _placed(target: Path, aside: Path, parts: Sequence[Data], landing: Landing, landed: Path) -> Stored:
+    """What has landed, under its second name."""
+    try:
+        os.link(landed, target)
+    except OSError as error:
+        if isinstance(error, FileExistsError):
+            landed.unlink()
+            return _compare(target, aside, parts)
+        if error.errno not in _NO_HARD_LINKS:
+            landed.unlink()
+            raise
+        landed.replace(target)
+        flush_folder(target.parent)
+    else:
+        landing.placed(landed, target)
     return Stored(target, "new")
 
 
@@ -155,7 +214,7 @@ def _compare(known: Path, aside: Path, parts: Sequence[Data]) -> Stored:
     data = b"".join(parts)
     if _data_set(known.read_bytes()) == _data_set(data):
         os.utime(known)  # it has arrived again: a purge that is under way must not take it away
-        _flush_folder(known.parent)  # the one that wrote it may not have come so far yet
+        flush_folder(known.parent)  # the one that wrote it may not have come so far yet
         return Stored(known, "duplicate")
     aside.mkdir(mode=0o700, parents=True, exist_ok=True)
     part = _write_part(aside, parts)
@@ -164,7 +223,7 @@ def _compare(known: Path, aside: Path, parts: Sequence[Data]) -> Stored:
         place = aside / f"{known.stem}-{count}.dcm"
         if not place.exists():
             part.replace(place)
-            _flush_folder(aside)
+            flush_folder(aside)
             break
         if _data_set(place.read_bytes()) == _data_set(data):
             part.unlink()
@@ -188,10 +247,7 @@ def _write_part(folder: Path, parts: Sequence[Data]) -> Path:
     part = folder / f".{uuid4().hex}.part"
     descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
-        for data in parts:
-            view = memoryview(data).cast("B")
-            while view:
-                view = view[os.write(descriptor, view) :]
+        write_all(descriptor, parts)
         os.fsync(descriptor)
     except OSError:
         part.unlink(missing_ok=True)
@@ -199,14 +255,6 @@ def _write_part(folder: Path, parts: Sequence[Data]) -> Path:
     finally:
         os.close(descriptor)
     return part
-
-
-def _flush_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _unavailable(error: OSError) -> SpoolUnavailable:

@@ -45,7 +45,7 @@ senders: {{DEMO_SCANNER: {{addresses: [127.0.0.1]}}}}
 destinations: {{demo-tps: {{ae_title: DEMO_TPS, host: 127.0.0.1, port: {port}}}}}
 protocols:
   pelvis-ct:
-    model: pelvis-ct@1.1
+    model: pelvis-ct@2.0
     label: "Demo pelvis"
     allow_unvalidated: true
     structures: {{Bladder: , Rectum: , Bowel_Small: , Colon: , Femur_Head_L: , Femur_Head_R: ,

@@ -17,7 +17,7 @@ app.add_typer(models_app, name="models")
 Bundles = Annotated[
     list[Path] | None, typer.Option("--bundles", help="folder with further bundles, repeatable")
 ]
-Reference = Annotated[str, typer.Argument(help="name@version, e.g. pelvis-ct@1.1")]
+Reference = Annotated[str, typer.Argument(help="name@version, e.g. pelvis-ct@2.0")]
 
 
 @models_app.command("list")

@@ -39,7 +39,10 @@ def serve(config: Config = _DEFAULT) -> None:
 
 
 @app.command()
-def arrival(config: Config = _DEFAULT) -> None:
+def arrival(
+    config: Config = _DEFAULT,
+    prepare: Annotated[bool, typer.Option("--prepare", hidden=True)] = False,
+) -> None:
     """Run the Storage SCP alone: receives, completes and routes."""
     _begin("arrival")
     from service.arrival.reception import run
@@ -47,6 +50,11 @@ def arrival(config: Config = _DEFAULT) -> None:
     from service.node.heartbeat import Heartbeat
     from service.process_life import stop_event
 
+    if prepare:
+        from service.node.preparation import prepare_for_parent
+
+        if not prepare_for_parent(config):
+            return
     stop = stop_event()
     with Heartbeat(WatchedSite(config).current().storage, "arrival"):
         run(config.absolute(), stop)
@@ -71,15 +79,6 @@ def work(
     Work(config.absolute(), wanted, role).run(stop)
     sys.stderr.flush()
     os._exit(0)  # a transfer or a model that is still under way would hold the process; it is run again
-
-
-@app.command(hidden=True)
-def prepare(config: Config = _DEFAULT) -> None:
-    """Check the configuration and bring the database up to date."""
-    _begin("node")
-    from service.node.preparation import prepare as check_and_migrate
-
-    print(check_and_migrate(config).as_line())
 
 
 @app.command(

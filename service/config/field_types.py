@@ -132,7 +132,7 @@ Name = Annotated[
 ModelReference = Annotated[
     str,
     StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]*@[0-9]+\.[0-9]+(\.[0-9]+)?$"),
-    _says("bundle@version, such as pelvis-ct@1.1"),
+    _says("bundle@version, such as pelvis-ct@2.0"),
 ]
 Color = Annotated[
     str, StringConstraints(pattern=r"^#[0-9a-fA-F]{6}$"), _says('"#rrggbb" in quotes, such as "#ffd700"')

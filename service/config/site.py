@@ -142,7 +142,10 @@ class Node(Section):
         default=3, ge=1, description="more than this many sets of one study in a day are held"
     )
     poll_seconds: float = Field(
-        default=0.25, gt=0.01, le=10, description="how often the engine looks for work"
+        default=0.25,
+        gt=0.01,
+        le=10,
+        description="how often the engine looks for work on PostgreSQL; SQLite tells it",
     )
     retention: Retention = Field(default_factory=Retention, description="how long things are kept")
     disk: Disk = Field(default_factory=Disk, description="limits of the storage folder")
@@ -213,7 +216,7 @@ class Structure(Section):
 class Protocol(Section):
     """A model and what of it is sent."""
 
-    model: ModelReference = Field(description="bundle and version, e.g. pelvis-ct@1.1")
+    model: ModelReference = Field(description="bundle and version, e.g. pelvis-ct@2.0")
     label: Text16 = Field(default="AI contours", description="StructureSetLabel")
     series_description: Text64 | None = Field(
         default=None, description="SeriesDescription; if absent, the label and the model"

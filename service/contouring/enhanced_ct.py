@@ -8,7 +8,7 @@ from typing import Final
 
 from pydicom.dataset import Dataset
 
-from service.contouring.header_elements import IDENTITY, TAGS, absent, decimals, raw, text, values
+from service.contouring.header_elements import IDENTITY, TAGS, Header, absent, decimals, raw, text, values
 from service.contouring.slice_header import (
     INSTANCE_NUMBERS,
     INSTANCE_TEXTS,
@@ -51,8 +51,8 @@ def frames_of(instance: InstanceHeader) -> list[SliceHeader]:
     return [_frame(whole, index, frame, common) for index, frame in enumerate(frames)]
 
 
-def _items(ds: Dataset, name: str) -> Sequence[Dataset]:
-    return list(ds[TAGS[name]].value or ()) if TAGS[name] in ds else []
+def _items(ds: Header, name: str) -> Sequence[Dataset]:
+    return list(ds[TAGS[name]].value or ()) if isinstance(ds, Dataset) and TAGS[name] in ds else []
 
 
 def _group(frame: Dataset, common: Dataset, tag: int) -> Dataset:

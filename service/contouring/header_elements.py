@@ -1,4 +1,4 @@
-"""Elements of a CT header, taken from their raw bytes.
+"""Elements of a CT header, taken from their raw bytes: from a data set, or as the header scan gives them.
 
 A DICOM library's own conversion would put what it dislikes, a patient's values among it, into warnings and
 exception texts; and it takes longer.
@@ -7,6 +7,7 @@ exception texts; and it takes longer.
 from __future__ import annotations
 
 import struct
+from collections.abc import Mapping
 from typing import Any, Final
 
 from pydicom.dataelem import RawDataElement
@@ -71,11 +72,16 @@ LIBRARY_ERRORS: Final = (
 )
 """What DICOM libraries raise for bytes that are not DICOM, or nested too deep; the texts may quote them."""
 
+Header = Dataset | Mapping[int, bytes]
+"""A data set; or values by tag, as encoded in little endian."""
+
 _NAN: Final = float("nan")
 
 
-def raw(ds: Dataset, tag: int) -> bytes:
+def raw(ds: Header, tag: int) -> bytes:
     """The value of an element as bytes without padding; empty if absent."""
+    if not isinstance(ds, Dataset):
+        return ds.get(tag, b"").strip(b" \0")
     if tag not in ds:
         return b""
     value: Any = ds.get_item(tag).value
@@ -87,18 +93,18 @@ def raw(ds: Dataset, tag: int) -> bytes:
     return "\\".join(str(v) for v in values).strip(" \0").encode()
 
 
-def text(ds: Dataset, tag: int) -> str:
+def text(ds: Header, tag: int) -> str:
     """The value of an element of the default repertoire."""
     return raw(ds, tag).decode("ascii", errors="replace")
 
 
-def values(ds: Dataset, tag: int) -> tuple[str, ...]:
+def values(ds: Header, tag: int) -> tuple[str, ...]:
     """The values of a CS element, upper case; empty if absent."""
     parts = text(ds, tag).upper().split("\\")
     return tuple(part.strip() for part in parts) if parts != [""] else ()
 
 
-def decimals(ds: Dataset, tag: int, count: int) -> tuple[float, ...]:
+def decimals(ds: Header, tag: int, count: int) -> tuple[float, ...]:
     """``count`` numbers of a DS or IS element; nan for each if it does not hold just as many."""
     parts = raw(ds, tag).split(b"\\")
     try:
@@ -108,21 +114,25 @@ def decimals(ds: Dataset, tag: int, count: int) -> tuple[float, ...]:
     return found if len(found) == count else (_NAN,) * count
 
 
-def integer(ds: Dataset, tag: int, *, signed: bool = False) -> int | None:
+def integer(ds: Header, tag: int, *, signed: bool = False) -> int | None:
     """The value of a US or SS element; None if absent."""
     if tag not in ds:
         return None
-    element: Any = ds.get_item(tag)
-    value = element.value
+    order = "<"
+    if isinstance(ds, Dataset):
+        element: Any = ds.get_item(tag)
+        value = element.value
+        order = ">" if isinstance(element, RawDataElement) and not element.is_little_endian else "<"
+    else:
+        value = ds[tag]
     if isinstance(value, bytes):
         if len(value) < 2:
             return None
-        order = ">" if isinstance(element, RawDataElement) and not element.is_little_endian else "<"
         return int(struct.unpack_from(order + ("h" if signed else "H"), value)[0])
     return value if isinstance(value, int) else None
 
 
-def absent(ds: Dataset, texts: tuple[str, ...], numbers: tuple[str, ...] = ()) -> tuple[str, ...]:
+def absent(ds: Header, texts: tuple[str, ...], numbers: tuple[str, ...] = ()) -> tuple[str, ...]:
     """Which of these attributes are absent or have no value."""
     return tuple(name for name in texts if not raw(ds, TAGS[name])) + tuple(
         name for name in numbers if integer(ds, TAGS[name]) is None

@@ -139,7 +139,7 @@ def _do(
     """The reply and the memory file that goes with it."""
     try:
         if message["do"] == "warm":
-            models.get(message["model"])
+            models.get(message["model"]).warm()
             return {"say": "done"}, None
         memory = mapped(descriptors[0], writable=False)
     finally:

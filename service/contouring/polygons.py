@@ -20,8 +20,8 @@ _STRAIGHT: Final = 1e-9
 
 def area(polygon: FloatArray) -> float:
     """Signed area, positive if the points turn from the column axis to the row axis."""
-    x, y = polygon[:, 0] - polygon[0, 0], polygon[:, 1] - polygon[0, 1]
-    return float(x @ np.roll(y, -1) - y @ np.roll(x, -1)) / 2
+    x, y = (polygon - polygon[0]).T  # the edges at the first point then span nothing
+    return float(x[:-1] @ y[1:] - y[:-1] @ x[1:]) / 2
 
 
 def contains(polygon: FloatArray, point: FloatArray) -> bool:
@@ -32,9 +32,11 @@ def contains(polygon: FloatArray, point: FloatArray) -> bool:
 
 def without_collinear_points(polygon: FloatArray) -> FloatArray:
     """Drop points on the straight line between their neighbours: the outline stays what it was."""
-    before, after = polygon - np.roll(polygon, 1, axis=0), np.roll(polygon, -1, axis=0) - polygon
-    turn = before[:, 0] * after[:, 1] - before[:, 1] * after[:, 0]
-    return polygon[np.abs(turn) > _STRAIGHT]
+    closed = np.concatenate([polygon[-1:], polygon, polygon[:1]])
+    x, y = (closed[1:] - closed[:-1]).T
+    turn = x[:-1] * y[1:] - y[:-1] * x[1:]
+    corners: FloatArray = polygon[np.abs(turn) > _STRAIGHT]
+    return corners
 
 
 def simplified(polygon: FloatArray, spacing_mm: FloatArray, tolerance_mm: float) -> FloatArray:
@@ -111,9 +113,12 @@ def _crossings(polygon: FloatArray, value: float, *, axis: int) -> tuple[NDArray
 
     An edge holds its lower end and not its upper one, so that a vertex on the line counts once.
     """
-    start, end = polygon, np.roll(polygon, -1, axis=0)
-    edges = np.flatnonzero((start[:, axis] <= value) != (end[:, axis] <= value))
-    a, b = start[edges], end[edges]
+    below = polygon[:, axis] <= value
+    crosses = below.copy()
+    crosses[:-1] ^= below[1:]
+    crosses[-1] ^= below[0]
+    edges = np.flatnonzero(crosses)
+    a, b = polygon[edges], polygon[(edges + 1) % len(polygon)]
     part = (value - a[:, axis]) / (b[:, axis] - a[:, axis])
     return edges, a[:, 1 - axis] + part * (b[:, 1 - axis] - a[:, 1 - axis])
 

@@ -16,17 +16,15 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Final, Self
 
 import numpy as np
-from numpy.typing import NDArray
 
 from models.card import Card
 from models.volume import Grid, Segmentation
+from service.contouring.ct_memory import CtMemory, Fill
 from service.contouring.model_link import (
     LinkClosed,
     Message,
-    array_in,
     grid_as_json,
     mapped,
-    new_memory,
     receive,
     segmentation_of_json,
     send,
@@ -38,7 +36,6 @@ from service.process_life import Lifeline
 if TYPE_CHECKING:
     from service.config.reader import LoadedSite
 
-Fill = Callable[[NDArray[Any]], None]
 Progress = Callable[[float], None]
 
 _CHILD: Final = ("-m", "service", "model-process")
@@ -62,6 +59,7 @@ class ModelClient:
     def __init__(self, loaded: LoadedSite, gpu: int = 0, *, quiet: bool = False) -> None:
         self._device = _device(loaded.site.node.device, loaded.site.node.gpus, gpu)
         self._folders = loaded.bundle_folders
+        self._kernels = loaded.storage / "compiled"
         self._lifeline = Lifeline()
         self._quiet = {QUIET: "1"} if quiet else {}
         # The kernel ends a child with the *thread* that started it, so one thread starts them all and stays.
@@ -95,6 +93,7 @@ class ModelClient:
 
         Args:
             fill: writes the CT numbers into an array ``grid.shape_zyx``; what it raises comes through.
+                Memory that holds them already is handed over as it is, and stays the caller's to close.
             grid: of the volume.
             dtype: int16 or float32.
             card: the model.
@@ -108,9 +107,8 @@ class ModelClient:
             SegmentationFailed: ``model.timed-out``, ``model.crashed``, ``model.failed``,
                 ``model.out-of-memory``, ``model.not-started``.
         """
-        descriptor = new_memory("ct", int(np.prod(grid.shape_zyx)) * dtype.itemsize)
+        memory = fill if isinstance(fill, CtMemory) else CtMemory.filled(fill, grid, dtype)
         try:
-            fill(array_in(mapped(descriptor, writable=True), grid.shape_zyx, dtype))
             message = {
                 "do": "segment",
                 "model": card.reference,
@@ -118,10 +116,11 @@ class ModelClient:
                 "dtype": dtype.name,
                 "grid": grid_as_json(grid),
             }
-            reply, memory = self._ask(message, [descriptor], deadline_seconds, progress)
+            reply, answer = self._ask(message, [memory.descriptor], deadline_seconds, progress)
         finally:
-            os.close(descriptor)
-        return _segmentation(reply, memory, grid)
+            if memory is not fill:
+                memory.close()
+        return _segmentation(reply, answer, grid)
 
     def warm(self, card: Card, *, deadline_seconds: float = _START_SECONDS) -> None:
         """Have a model loaded before the first CT comes; raises what :meth:`segment` raises."""
@@ -208,7 +207,7 @@ class ModelClient:
                 subprocess.Popen,
                 command,
                 pass_fds=(theirs.fileno(), *self._lifeline.pass_fds),
-                env=self._lifeline.environment() | self._quiet,
+                env=self._lifeline.environment() | self._quiet | self._caches(),
                 stdin=subprocess.DEVNULL,
             ).result()
         self._link = ours
@@ -222,6 +221,11 @@ class ModelClient:
             raise SegmentationFailed("model.not-started", sentence) from None
         except LinkClosed:
             raise self._crashed() from None
+
+    def _caches(self) -> dict[str, str]:
+        """Where a GPU's compiled kernels stay from one start to the next."""
+        folders = {"TORCHINDUCTOR_CACHE_DIR": "inductor", "TRITON_CACHE_DIR": "triton"}
+        return {variable: str(self._kernels / name) for variable, name in folders.items()}
 
     def _end(self, *, kill: bool) -> None:
         """Let the child go; it ends when the link closes, or is killed."""

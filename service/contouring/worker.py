@@ -6,9 +6,7 @@ their bytes must not change under a SOP Instance UID that may have left.
 
 from __future__ import annotations
 
-import queue
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -22,6 +20,7 @@ from service.backlog.spool import Spool, write_durably
 from service.config.reader import LoadedSite, parse
 from service.contouring.contoured_ct import ContouredCt, SetOrigin, contour_ct, profile_key, site_time
 from service.contouring.job_result import JobResult
+from service.contouring.model_queue import JOBS_A_MODEL, ModelQueue
 from service.contouring.profiles import Profile, profile_named
 from service.contouring.rt_structure_set import PATIENT_UNNAMED
 from service.contouring.set_texts import Replaced
@@ -54,7 +53,8 @@ class ContourWorker:
     Args:
         site: the configuration in force now; destinations' profiles come from it.
         ledger, engine, spool: of this node.
-        models: one client for each GPU; as many jobs run at a time.
+        models: one client for each GPU; as many jobs are segmented at a time, beside others that are
+            decoded or written.
         notify: told of refusals and of jobs that are set aside.
     """
 
@@ -72,14 +72,17 @@ class ContourWorker:
         self._engine = engine
         self._spool = spool
         self._notify = notify
-        self._models: queue.SimpleQueue[ModelClient] = queue.SimpleQueue()
-        for client in models:
-            self._models.put(client)
+        self._models = ModelQueue(models)
+
+    @property
+    def jobs_at_once(self) -> int:
+        """How many jobs keep the models busy."""
+        return JOBS_A_MODEL * self._models.count
 
     def warm(self) -> None:
         """Have each model process load the models of the configuration before the first CT waits for them."""
-        for _ in range(self._models.qsize()):
-            with self._model() as models:
+        for _ in range(self._models.count):
+            with self._models.model() as models:
                 warm_models(models, self._site())
 
     def contour(self, payload: str) -> Again | None:
@@ -131,8 +134,7 @@ class ContourWorker:
         earlier = JobResult.read(folder)
         if earlier is not None and all(file.exists() for file in files.values()):
             return earlier, files
-        with self._model() as models:
-            done = contour_ct(job.files, loaded, protocol, models)
+        done = contour_ct(job.files, loaded, protocol, self._models.turn(job.priority))
         made = JobResult(
             done.segmentation.provenance,
             (*done.series.findings, *done.segmentation.findings),
@@ -162,14 +164,6 @@ class ContourWorker:
                 raise
             # Only a destination that this job does not go to wants more than this CT says.
             _log.info("contour.no-set-for-profile", job=job.id, code=error.code)
-
-    @contextmanager
-    def _model(self) -> Iterator[ModelClient]:
-        client = self._models.get()
-        try:
-            yield client
-        finally:
-            self._models.put(client)
 
     def _wanted(self, profiles: dict[str, Profile]) -> list[Profile]:
         """Profiles to make sets for: those of the job first, then those of all other destinations.

@@ -3,22 +3,76 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import chain
 from typing import Final
 
-from highdicom._standard_utils import get_module_attribute_map
 from pydicom import Dataset
 from pydicom.dataelem import RawDataElement
 
 from service.dicom.element_encoder import ElementEncoder, tag_of, value_bytes
 
-_MODULES: Final = (
-    "patient",
-    "clinical-trial-subject",
-    "general-study",
-    "patient-study",
-    "clinical-trial-study",
-)
-"""Modules of the Patient and Study information entities (PS3.3 Table A.19.3-1)."""
+_PATIENT: Final = """
+    ReferencedPatientSequence PatientName PatientID IssuerOfPatientID TypeOfPatientID
+    IssuerOfPatientIDQualifiersSequence SourcePatientGroupIdentificationSequence
+    GroupOfPatientsIdentificationSequence PatientBirthDate PatientBirthTime
+    PatientBirthDateInAlternativeCalendar PatientDeathDateInAlternativeCalendar
+    PatientAlternativeCalendar PatientSex QualityControlSubject StrainDescription StrainNomenclature
+    StrainStockSequence StrainAdditionalInformation StrainCodeSequence GeneticModificationsSequence
+    OtherPatientNames OtherPatientIDsSequence ReferencedPatientPhotoSequence EthnicGroupCodeSequence
+    PatientSpeciesDescription PatientSpeciesCodeSequence PatientBreedDescription
+    PatientBreedCodeSequence BreedRegistrationSequence ResponsiblePerson ResponsiblePersonRole
+    ResponsibleOrganization PatientComments PatientIdentityRemoved DeidentificationMethod
+    DeidentificationMethodCodeSequence
+"""
+"""Patient (C.7.1.1)."""
+
+_TRIAL_SUBJECT: Final = """
+    ClinicalTrialSponsorName ClinicalTrialProtocolID ClinicalTrialProtocolName
+    IssuerOfClinicalTrialProtocolID OtherClinicalTrialProtocolIDsSequence ClinicalTrialSiteID
+    ClinicalTrialSiteName IssuerOfClinicalTrialSiteID ClinicalTrialSubjectID
+    IssuerOfClinicalTrialSubjectID ClinicalTrialSubjectReadingID IssuerOfClinicalTrialSubjectReadingID
+    ClinicalTrialProtocolEthicsCommitteeName ClinicalTrialProtocolEthicsCommitteeApprovalNumber
+"""
+"""Clinical Trial Subject (C.7.1.3)."""
+
+_STUDY: Final = """
+    StudyDate StudyTime AccessionNumber IssuerOfAccessionNumberSequence ReferringPhysicianName
+    ReferringPhysicianIdentificationSequence ConsultingPhysicianName
+    ConsultingPhysicianIdentificationSequence StudyDescription ProcedureCodeSequence PhysiciansOfRecord
+    PhysiciansOfRecordIdentificationSequence NameOfPhysiciansReadingStudy
+    PhysiciansReadingStudyIdentificationSequence ReferencedStudySequence StudyInstanceUID StudyID
+    RequestingService RequestingServiceCodeSequence ReasonForPerformedProcedureCodeSequence
+"""
+"""General Study (C.7.2.1)."""
+
+_PATIENT_STUDY: Final = """
+    AdmittingDiagnosesDescription AdmittingDiagnosesCodeSequence PatientAge PatientSize
+    PatientSizeCodeSequence PatientBodyMassIndex MeasuredAPDimension MeasuredLateralDimension
+    PatientWeight MedicalAlerts Allergies Occupation SmokingStatus AdditionalPatientHistory
+    PregnancyStatus LastMenstrualDate PatientSexNeutered ReasonForVisit ReasonForVisitCodeSequence
+    AdmissionID IssuerOfAdmissionIDSequence ServiceEpisodeID ServiceEpisodeDescription
+    IssuerOfServiceEpisodeIDSequence PatientState
+"""
+"""Patient Study (C.7.2.2)."""
+
+_TRIAL_STUDY: Final = """
+    ClinicalTrialTimePointID ClinicalTrialTimePointDescription LongitudinalTemporalOffsetFromEvent
+    LongitudinalTemporalEventType ClinicalTrialTimePointTypeCodeSequence
+    IssuerOfClinicalTrialTimePointID ConsentForClinicalTrialUseSequence
+"""
+"""Clinical Trial Study (C.7.2.3)."""
+
+MODULES: Final = {
+    "patient": tuple(_PATIENT.split()),
+    "clinical-trial-subject": tuple(_TRIAL_SUBJECT.split()),
+    "general-study": tuple(_STUDY.split()),
+    "patient-study": tuple(_PATIENT_STUDY.split()),
+    "clinical-trial-study": tuple(_TRIAL_STUDY.split()),
+}
+"""What the modules of the Patient and Study information entities (PS3.3 Table A.19.3-1) hold at their top.
+
+Written out here: the tables of the whole Standard that libraries carry take a hundred megabytes to read.
+"""
 
 _ALSO: Final = ("SpecificCharacterSet", "FrameOfReferenceUID", "PositionReferenceIndicator")
 
@@ -34,11 +88,7 @@ _EQUIPMENT: Final = (
 
 def patient_and_study(header: Dataset, encoder: ElementEncoder) -> Iterator[RawDataElement]:
     """The elements of patient, study and frame of reference that ``header`` has, and its character set."""
-    modules = get_module_attribute_map()
-    keywords = [
-        attribute["keyword"] for module in _MODULES for attribute in modules[module] if not attribute["path"]
-    ]
-    for keyword in (*_ALSO, *keywords):
+    for keyword in (*_ALSO, *chain.from_iterable(MODULES.values())):
         element = encoder.copied(header, tag_of(keyword))
         if element is not None:
             yield element

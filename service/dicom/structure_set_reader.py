@@ -7,6 +7,7 @@ Shares nothing with the writer but the grid, so that a fault of the one shows in
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -21,30 +22,21 @@ from pydicom.tag import Tag
 from pydicom.uid import RTStructureSetStorage
 
 from models.volume import FloatArray, Grid
-from service.dicom.polygon_filling import rasterise
+from service.dicom.planar_contours import (
+    DrawnContours,
+    PlanarContour,
+    SliceKey,
+    as_points,
+    points_of,
+    scanned_contours,
+)
+from service.dicom.polygon_filling import fill, rasterise
 from service.errors import StructureSetInvalid
 
-SliceKey = tuple[str, int | None]
-"""SOP Instance UID of an image, and the frame number if it has several frames."""
-
+_ROI_CONTOURS: Final = Tag(0x3006, 0x0039)
 _CONTOUR_DATA: Final = Tag(0x3006, 0x0050)
 AREAS: Final = frozenset({"CLOSED_PLANAR", "CLOSEDPLANAR_XOR"})
 """Contour Geometric Types that enclose something."""
-
-
-@dataclass(frozen=True, slots=True, repr=False)
-class PlanarContour:
-    """One item of the Contour Sequence (3006,0040).
-
-    Attributes:
-        points_lps_mm: ``(n, 3)`` Contour Data.
-        geometric_type: CLOSED_PLANAR, CLOSEDPLANAR_XOR, POINT ...
-        images: what its Contour Image Sequence refers to; empty if absent.
-    """
-
-    points_lps_mm: FloatArray
-    geometric_type: str
-    images: tuple[SliceKey, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -157,8 +149,8 @@ def read_masks(source: bytes | Path, grid: Grid, slices: Sequence[SliceKey]) -> 
 def roi_mask(roi: Roi, grid: Grid, slices: Sequence[SliceKey]) -> NDArray[np.bool_]:
     """One ROI as a mask ``(slices, rows, columns)``: every voxel whose centre its contours enclose."""
     mask = np.zeros(grid.shape_zyx, dtype=np.bool_)
-    for k, inside in roi_slices(roi, grid, slices).masks(grid):
-        mask[k] = inside
+    for k, polygons in roi_slices(roi, grid, slices).polygons.items():
+        fill(mask[k], polygons)
     return mask
 
 
@@ -169,6 +161,7 @@ def roi_slices(roi: Roi, grid: Grid, slices: Sequence[SliceKey]) -> RoiSlices:
     slice's own width; otherwise it is left out and counted.
     """
     index = {key: k for k, key in enumerate(slices)}
+    frame = _Frame.of(grid)
     polygons: dict[int, list[FloatArray]] = {}
     heights: dict[int, list[tuple[float, float]]] = {}
     by_position, left_out = 0, 0
@@ -182,7 +175,7 @@ def roi_slices(roi: Roi, grid: Grid, slices: Sequence[SliceKey]) -> RoiSlices:
                 left_out += 1
                 continue
             by_position += 1
-        pixels, height = _in_slice(contour.points_lps_mm, grid, k)
+        pixels, height = frame.in_slice(contour.points_lps_mm, k)
         polygons.setdefault(k, []).append(pixels)
         heights.setdefault(k, []).append(height)
     return RoiSlices(
@@ -212,20 +205,35 @@ def _structure_set(ds: Dataset) -> StructureSet:
 
 
 def _rois(ds: Dataset) -> Iterator[Roi]:
-    drawn = {int(item.ReferencedROINumber): item for item in ds.get("ROIContourSequence", [])}
+    drawn = _drawn(ds)
     observed = {int(item.ReferencedROINumber): item for item in ds.get("RTROIObservationsSequence", [])}
     for item in ds.get("StructureSetROISequence", []):
         number = int(item.ROINumber)
-        contours, observation = drawn.get(number, Dataset()), observed.get(number, Dataset())
-        color = contours.get("ROIDisplayColor") or ()
+        color, contours = drawn.get(number, ((), ()))
+        observation = observed.get(number, Dataset())
         yield Roi(
             number=number,
             name=str(item.get("ROIName", "")),
             interpreted_type=str(observation.get("RTROIInterpretedType") or ""),
             frame_of_reference_uid=str(item.get("ReferencedFrameOfReferenceUID", "")),
-            color=tuple(int(value) for value in color),
-            contours=tuple(_contour(one) for one in contours.get("ContourSequence", [])),
+            color=color,
+            contours=contours,
         )
+
+
+def _drawn(ds: Dataset) -> dict[int, DrawnContours]:
+    """Colour and contours by ROI number: from the bytes where they are still there, else from data sets."""
+    element: DataElement | RawDataElement | None = ds.get_item(_ROI_CONTOURS)
+    if isinstance(element, RawDataElement) and isinstance(element.value, bytes) and element.is_little_endian:
+        with suppress(ValueError):  # something unusual in it: for pydicom to read, or to refuse
+            return scanned_contours(element.value, explicit=not element.is_implicit_VR)
+    return {
+        int(item.ReferencedROINumber): (
+            tuple(int(value) for value in item.get("ROIDisplayColor") or ()),
+            tuple(_contour(one) for one in item.get("ContourSequence", [])),
+        )
+        for item in ds.get("ROIContourSequence", [])
+    }
 
 
 def _contour(item: Dataset) -> PlanarContour:
@@ -247,28 +255,33 @@ def _points(item: Dataset) -> FloatArray:
     if element is None or not element.value:
         return np.empty((0, 3))
     if isinstance(element, RawDataElement) and isinstance(element.value, bytes):
-        values = list(map(float, element.value.rstrip(b" \0").split(b"\\")))
-    else:
-        values = [float(value) for value in item[_CONTOUR_DATA].value]
-    points = np.array(values).reshape(-1, 3)
-    if not np.isfinite(points).all():
-        message = "a coordinate is not a finite number"
-        raise ValueError(message)
-    return points
+        return points_of(element.value)
+    return as_points([float(value) for value in item[_CONTOUR_DATA].value])
 
 
-def _in_slice(points_lps_mm: FloatArray, grid: Grid, k: int) -> tuple[FloatArray, tuple[float, float]]:
-    """The points in pixels of slice ``k``, and how far the lowest and the highest lie above it, mm."""
-    offset = points_lps_mm - grid.slice_origins_lps_mm[k]
-    pixels = np.stack(
-        [
-            offset @ grid.column_step_lps_mm / grid.column_spacing_mm**2,
-            offset @ grid.row_step_lps_mm / grid.row_spacing_mm**2,
-        ],
-        axis=1,
-    )
-    above = offset @ grid.normal
-    return pixels, (float(above.min()), float(above.max()))
+@dataclass(frozen=True, slots=True)
+class _Frame:
+    """A grid's slices as something to measure points in.
+
+    Attributes:
+        origins_lps_mm: ``(n, 3)`` first voxel of each slice.
+        axes: ``(3, 3)`` columns that turn an offset in mm into column, row and mm above the slice.
+    """
+
+    origins_lps_mm: FloatArray
+    axes: FloatArray
+
+    @classmethod
+    def of(cls, grid: Grid) -> _Frame:
+        column = grid.column_step_lps_mm / grid.column_spacing_mm**2
+        row = grid.row_step_lps_mm / grid.row_spacing_mm**2
+        return cls(grid.slice_origins_lps_mm, np.stack([column, row, grid.normal], axis=1))
+
+    def in_slice(self, points_lps_mm: FloatArray, k: int) -> tuple[FloatArray, tuple[float, float]]:
+        """The points in pixels of slice ``k``, and how far the lowest and the highest lie above it, mm."""
+        found = (points_lps_mm - self.origins_lps_mm[k]) @ self.axes
+        above = found[:, 2]
+        return found[:, :2], (float(above.min()), float(above.max()))
 
 
 def _slice_at(points_lps_mm: FloatArray, grid: Grid) -> int | None:

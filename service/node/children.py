@@ -28,6 +28,20 @@ def command(*words: str) -> list[str]:
     return [sys.executable, "-P", "-m", "service", *words]
 
 
+def launched(
+    words: Sequence[str], lifeline: Lifeline, environment: Mapping[str, str], *, stdin: int, stdout: int
+) -> subprocess.Popen[bytes]:
+    """Our own program as a process that ends with us."""
+    return subprocess.Popen(  # noqa: S603 our own program, no shell
+        command(*words),
+        stdin=stdin,
+        stdout=stdout,
+        env=environment,
+        pass_fds=lifeline.pass_fds,
+        process_group=0,  # Ctrl-C is for the supervisor, which asks each in turn
+    )
+
+
 class Child:
     """A stage as a process of its own.
 
@@ -47,6 +61,13 @@ class Child:
         self._started_at = 0.0
         self._start_at = 0.0
 
+    def adopt(self, process: subprocess.Popen[bytes]) -> None:
+        """It runs already."""
+        self._process = process
+        self._started_at = time.monotonic()
+        self._starts += 1
+        _log.info("node.child-started", role=self.role, pid=process.pid)
+
     @property
     def pid(self) -> int | None:
         """Its process id while it runs."""
@@ -62,7 +83,7 @@ class Child:
         now = time.monotonic()
         if self._process is None:
             if now >= self._start_at:
-                self._start(lifeline, now)
+                self._start(lifeline)
             return None
         code = self._process.poll()
         if code is None:
@@ -91,15 +112,8 @@ class Child:
         if self._process is not None and self._process.poll() is None:
             self._process.send_signal(number)
 
-    def _start(self, lifeline: Lifeline, now: float) -> None:
-        self._process = subprocess.Popen(  # noqa: S603 our own program, no shell
-            command(*self._words),
-            stdin=subprocess.DEVNULL,
-            stdout=sys.stderr.fileno(),
-            env=lifeline.environment() | self._variables,
-            pass_fds=lifeline.pass_fds,
-            process_group=0,  # Ctrl-C is for the supervisor, which asks each in turn
+    def _start(self, lifeline: Lifeline) -> None:
+        environment = lifeline.environment() | self._variables
+        self.adopt(
+            launched(self._words, lifeline, environment, stdin=subprocess.DEVNULL, stdout=sys.stderr.fileno())
         )
-        self._started_at = now
-        self._starts += 1
-        _log.info("node.child-started", role=self.role, pid=self._process.pid)

@@ -1,16 +1,22 @@
-"""What must be so before any process starts: a good configuration and tables that are up to date."""
+"""What must be so before any process starts: a good configuration and tables that are up to date.
+
+The first arrival process sees to it on its way: a process of its own would load the same libraries once more,
+and a CT would be let in a second later.
+"""
 
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 from service.backlog import engine
 from service.backlog.ledger import Ledger
 from service.backlog.spool import write_durably
 from service.config.reader import AT_START, load
-from service.node.prepared import Prepared
+from service.node.prepared import GO, Prepared
 from service.node.storage_lock import take_storage_lock
+from service.process_life import CONFIG_AT_START
 
 
 def prepare(config: Path) -> Prepared:
@@ -34,3 +40,20 @@ def prepare(config: Path) -> Prepared:
     finally:
         os.close(lock)
     return Prepared(str(loaded.storage), loaded.site.node.ae_title, str(copy))
+
+
+def prepare_for_parent(config: Path) -> bool:
+    """Prepare, say so on standard output, and wait until the parent has the storage folder.
+
+    Returns:
+        Whether to go on; False if the parent lets go instead.
+
+    Raises:
+        ConfigInvalid, AlreadyRunning: see :func:`prepare`.
+    """
+    prepared = prepare(config)
+    os.environ[CONFIG_AT_START] = prepared.config_at_start
+    sys.stdout.write(f"{prepared.as_line()}\n")
+    sys.stdout.flush()
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # nobody listens there any more
+    return sys.stdin.buffer.readline() == GO

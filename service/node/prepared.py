@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
+from typing import Final
+
+GO: Final = b"go\n"
+"""The supervisor's answer, once it has locked the storage folder."""
 
 
 @dataclass(frozen=True, slots=True)

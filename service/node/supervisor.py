@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import select
 import subprocess
 import threading
 import time
@@ -10,8 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from service.log import EventLog
-from service.node.children import REFUSED, Child, command
-from service.node.prepared import Prepared
+from service.node.children import REFUSED, Child, launched
+from service.node.prepared import GO, Prepared
 from service.node.storage_lock import take_storage_lock
 from service.process_life import CONFIG_AT_START, Lifeline, become_subreaper, reap_orphans, stop_event
 
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 
 _END_SECONDS: Final = 40.0  # the compose file grants 60
 _LOOK_EVERY_SECONDS: Final = 0.1
+_LOOK_EVERY_SECONDS_AT_START: Final = 0.02
 
 _log = EventLog("node")
 
@@ -45,20 +48,35 @@ class Supervisor:
             AlreadyRunning: another node has the storage folder.
         """
         self._stop = stop_event()
-        prepared = self._prepare()
-        if isinstance(prepared, int):
-            return prepared
-        storage = Path(prepared.storage)
-        lock = take_storage_lock(storage)
         become_subreaper()
         lifeline = Lifeline()
+        first = launched(
+            (*self._words("arrival"), "--prepare"),
+            lifeline,
+            lifeline.environment(),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
+        try:
+            prepared = self._prepared_by(first)
+            if prepared is None:
+                return 0 if self._stop.is_set() else abs(first.wait())
+            return self._serve(first, prepared, lifeline)
+        finally:
+            first.kill()  # unless it has ended, as it has if the node ran
+            first.wait()
+
+    def _serve(self, first: subprocess.Popen[bytes], prepared: Prepared, lifeline: Lifeline) -> int:
+        storage = Path(prepared.storage)
+        lock = take_storage_lock(storage)
         port_file = storage / "arrival.port"
         port_file.unlink(missing_ok=True)
         variables = {CONFIG_AT_START: prepared.config_at_start}
-        self._children = [
-            Child(role, (role, "--config", str(self._config)), variables) for role in ("arrival", "work")
-        ]
+        arrival, work = (Child(role, self._words(role), variables) for role in ("arrival", "work"))
+        arrival.adopt(first)
+        self._children = [arrival, work]
         try:
+            _let_go_on(first)
             return self._watch(lifeline, port_file, prepared.ae_title)
         finally:
             self._end()
@@ -66,31 +84,22 @@ class Supervisor:
             os.close(lock)
             _log.info("node.stopped")
 
-    def _prepare(self) -> Prepared | int:
-        """Let a child check the configuration and migrate the database; its exit code if that fails."""
-        with (
-            Lifeline() as lifeline,
-            subprocess.Popen(  # noqa: S603 our own program, no shell
-                command("prepare", "--config", str(self._config)),
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                env=lifeline.environment(),
-                pass_fds=lifeline.pass_fds,
-                text=True,
-                process_group=0,
-            ) as child,
-        ):
-            while child.poll() is None:  # what it says is one short line, which no pipe is too small for
-                if self._stop.wait(_LOOK_EVERY_SECONDS):
-                    child.kill()
-            said = child.stdout.read() if child.stdout else ""
-        if self._stop.is_set() and child.returncode != 0:
-            return 0
-        return Prepared.of_line(said) if child.returncode == 0 else abs(child.returncode)
+    def _words(self, role: str) -> tuple[str, ...]:
+        return role, "--config", str(self._config)
+
+    def _prepared_by(self, first: subprocess.Popen[bytes]) -> Prepared | None:
+        """What the first arrival process says of configuration and database; None if it refuses them."""
+        assert first.stdout is not None  # noqa: S101 - for the type checker: it was started with a pipe
+        while not select.select([first.stdout], [], [], _LOOK_EVERY_SECONDS)[0]:
+            if self._stop.is_set():
+                return None
+        said = first.stdout.readline()  # one short line
+        first.stdout.close()
+        return Prepared.of_line(said.decode()) if said else None
 
     def _watch(self, lifeline: Lifeline, port_file: Path, ae_title: str) -> int:
         ready = False
-        while not self._stop.wait(_LOOK_EVERY_SECONDS):
+        while not self._stop.wait(_LOOK_EVERY_SECONDS if ready else _LOOK_EVERY_SECONDS_AT_START):
             for child in self._children:
                 code = child.keep_running(lifeline)
                 if code == REFUSED and not child.was_started_again:
@@ -118,6 +127,12 @@ class Supervisor:
                 child.kill()
         while not all(child.ended() for child in self._children):
             time.sleep(_LOOK_EVERY_SECONDS)
+
+
+def _let_go_on(first: subprocess.Popen[bytes]) -> None:
+    assert first.stdin is not None  # noqa: S101 - for the type checker: it was started with a pipe
+    with contextlib.suppress(BrokenPipeError), first.stdin:  # it has died: it is started again
+        first.stdin.write(GO)
 
 
 def _port_in(file: Path) -> int | None:

@@ -73,7 +73,9 @@ class Work:
             self._start_housekeeping(stop)
             if self._contouring is not None:
                 threading.Thread(target=self._contouring.warm, name="warm", daemon=True).start()
-            left = worker.run(handlers, stop, {CONTOUR: node.gpus, DELIVER: _DELIVERIES_AT_ONCE})
+            contoured_at_once = self._contouring.jobs_at_once if self._contouring is not None else 1
+            at_once = {CONTOUR: contoured_at_once, DELIVER: _DELIVERIES_AT_ONCE}
+            left = worker.run(handlers, stop, at_once)
             self._notifier.close()
         return left
 

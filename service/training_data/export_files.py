@@ -18,7 +18,8 @@ from pydicom import Dataset, dcmread
 from pydicom.uid import CTImageStorage, EnhancedCTImageStorage, RTStructureSetStorage
 
 from service.contouring.header_elements import LIBRARY_ERRORS, text
-from service.dicom.structure_set_reader import SliceKey, read_structure_set
+from service.dicom.planar_contours import SliceKey
+from service.dicom.structure_set_reader import read_structure_set
 from service.errors import StructureSetInvalid
 from service.training_data.remarks import Remark, Weight
 

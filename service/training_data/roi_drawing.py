@@ -14,14 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.volume import FloatArray, Grid
-from service.dicom.polygon_filling import rasterise
+from service.dicom.planar_contours import PlanarContour, SliceKey
+from service.dicom.polygon_filling import fill, rasterise
 from service.dicom.slice_spacing import JITTER_MM
 from service.dicom.structure_set_reader import (
     AREAS,
-    PlanarContour,
     Roi,
     RoiSlices,
-    SliceKey,
     roi_slices,
 )
 from service.training_data.name_files import KnownStructure
@@ -216,7 +215,7 @@ def _rasterised(drawing: RoiDrawing, placed: RoiSlices, grid: Grid) -> Mask | No
     mask = np.zeros(grid.shape_zyx, dtype=np.bool_)
     doubtful = 0
     for k, polygons in placed.polygons.items():
-        mask[k] = rasterise(polygons, grid.rows, grid.columns)
+        fill(mask[k], polygons)
         doubtful += _in_two(polygons, grid)
     inside = int(mask.sum())
     if doubtful > OVERLAP_SHARE * (inside + doubtful):

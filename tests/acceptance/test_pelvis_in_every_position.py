@@ -42,7 +42,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Masks, 
         "destinations": {"tps": {"ae_title": "TPS", "host": "127.0.0.1", "port": tps.port}},
         "protocols": {
             "pelvis": {
-                "model": "pelvis-ct@1.1",
+                "model": "pelvis-ct@2.0",
                 "allow_unvalidated": True,
                 "structures": {name: None for name in STRUCTURES},
             }

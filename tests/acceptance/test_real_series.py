@@ -58,7 +58,7 @@ def config(port: int, protocols: tuple[str, ...], ae_title: str = "TPS") -> dict
         "protocols": {
             "external": {"model": "external@1.0", "structures": {"External": None}},
             "pelvis": {
-                "model": "pelvis-ct@1.1",
+                "model": "pelvis-ct@2.0",
                 "allow_unvalidated": True,
                 "structures": {name: None for name in PELVIC},
             },

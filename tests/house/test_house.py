@@ -26,7 +26,7 @@ Command = Any  # typer brings its own copy of click
 DOCUMENTS = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "config.yaml", *(
     f"docs/{name}.md" for name in (
         "configuration", "conformance", "data", "evaluation", "house", "networks", "operations",
-        "samples-and-losses", "training",
+        "performance", "samples-and-losses", "training",
     )
 ))  # fmt: skip
 LOOPS_THAT_CATCH_EVERYTHING = {
@@ -179,7 +179,7 @@ def test_every_library_we_ask_for_is_in_notice_and_gpl_is_not_installed(reposito
         ("service.node.supervisor", {"torch", "pydicom", "pynetdicom", "dbos", "numpy"}),
         ("service.arrival.reception", {"torch", "highdicom"}),
         ("service.node.work", {"torch"}),
-        ("service.contouring.worker", {"torch"}),
+        ("service.contouring.worker", {"torch", "highdicom"}),
         ("service.delivery.sender", {"torch"}),
         ("service.__main__", {"torch", "pydicom", "pynetdicom", "dbos", "highdicom", "numpy"}),
     ],

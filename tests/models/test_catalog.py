@@ -9,14 +9,14 @@ from models.catalog import SHIPPED, bundle_folders, content_sha256, find_bundle,
 
 
 def test_both_shipped_bundles_are_found_and_intact():
-    external, pelvis = find_bundle("external@1.0"), find_bundle("pelvis-ct@1.1")
+    external, pelvis = find_bundle("external@1.0"), find_bundle("pelvis-ct@2.0")
     assert list(external.structures) == ["External"]
     assert content_sha256(pelvis) == pelvis.weights.sha256
     assert len(content_sha256(external)) == 64
 
 
 def test_the_pelvis_offers_what_the_design_lists():
-    card = find_bundle("pelvis-ct@1.1")
+    card = find_bundle("pelvis-ct@2.0")
     assert set(card.structures) == {
         "Bladder", "Rectum", "Bowel_Small", "Colon", "Femur_Head_L", "Femur_Head_R",
         "Bone_Pelvic_L", "Bone_Pelvic_R", "Sacrum", "Spine", "SpinalCanal",
@@ -31,7 +31,7 @@ def test_the_pelvis_offers_what_the_design_lists():
 
 
 def test_bowel_is_never_reduced_to_its_largest_part():
-    card = find_bundle("pelvis-ct@1.1")
+    card = find_bundle("pelvis-ct@2.0")
     for name in ("Bowel_Small", "Colon"):
         assert card.structures[name].postprocess == PostprocessCard(minimum_cm3=1.0)
 
@@ -44,7 +44,7 @@ def test_a_folder_of_bundles_and_a_bundle_itself_may_be_named(network_bundle):
 
 
 def test_an_unknown_model_lists_those_that_there_are():
-    with pytest.raises(BundleError, match=r"external@1\.0, pelvis-ct@1\.1") as refusal:
+    with pytest.raises(BundleError, match=r"external@1\.0, pelvis-ct@2\.0") as refusal:
         find_bundle("pelvis-ct@9.9")
     assert refusal.value.code == "model.unknown"
 
@@ -85,7 +85,7 @@ def test_bytes_that_are_not_the_named_ones_are_refused(tmp_path):
 def test_the_catalog_does_not_import_torch(repository):
     import subprocess
 
-    code = "import sys, models.catalog as c; c.find_bundle('pelvis-ct@1.1'); sys.exit('torch' in sys.modules)"
+    code = "import sys, models.catalog as c; c.find_bundle('pelvis-ct@2.0'); sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=repository).returncode == 0
 
 

@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from models.card import BundleError
-from models.network_run import Attempt, NetworkRun, attempts, device_named, stepping_down
+from models.network_run import Attempt, NetworkRun, NotFinite, attempts, device_named, stepping_down
 from models.volume import CtVolume
 
 CPU = torch.device("cpu")
@@ -94,3 +94,38 @@ def test_the_margin_is_over_the_best_of_the_others(network_bundle, make_grid):
     assert ((margins > 0).sum(axis=0) <= 1).all()
     winner = answer.probabilities.argmax(dim=0).numpy()
     assert (margins.argmax(axis=0) == winner).mean() > 0.999
+
+
+def test_numbers_that_half_precision_cannot_hold_are_computed_in_float32():
+    half = (Attempt(CPU, 4, torch.float16), Attempt(CPU, 1, torch.float16, "single-tiles"))
+    ways = (*half, Attempt(CPU, 1, torch.float32, "float32"))
+
+    def run(way):
+        if way.precision is torch.float16:
+            raise NotFinite
+        return "answer"
+
+    assert stepping_down(ways, run) == ("answer", (ways[0], ways[2]))
+
+
+def test_a_network_beyond_the_range_of_float16_says_float32(network_bundle, make_grid):
+    """Logits of some 10 million: infinite in float16, whose largest number is 65,504."""
+    card = network_bundle(scale=1e9)
+    volume = CtVolume(
+        np.random.default_rng(0).normal(0, 400, (8, 12, 16)).astype(np.int16), make_grid((8, 12, 16))
+    )
+    answer = NetworkRun(card, CPU, torch.float16).run(volume, lambda part: None)
+    assert (answer.precision, answer.steps_down, answer.mode) == ("float32", ("float32",), "eager")
+    assert answer.is_finite
+
+
+def test_on_a_gpu_half_precision_comes_first_and_the_processor_last():
+    ways = attempts(torch.device("cuda"), (96, 96, 144))
+    steps = [(way.device.type, way.batch, way.precision, way.step_down) for way in ways]
+    assert steps == [
+        ("cuda", 4, torch.float16, ""),
+        ("cuda", 1, torch.float16, "single-tiles"),
+        ("cuda", 1, torch.float32, "float32"),
+        ("cpu", 1, torch.float32, "cpu"),
+    ]
+    assert attempts(torch.device("cuda"), (1, 256, 256))[0].batch == 64

@@ -156,7 +156,7 @@ def test_the_centre_is_in_patient_millimetres(make_grid, every_orientation):
 @pytest.fixture
 def sides(make_grid):
     """What is wrong with structures whose x in voxels, 0 right to 39 left, is given."""
-    card = find_bundle("pelvis-ct@1.1")
+    card = find_bundle("pelvis-ct@2.0")
     grid = make_grid((8, 40, 40), (5.0, 5.0, 5.0))
 
     def check(**columns):

@@ -140,7 +140,7 @@ def test_nothing_is_left_for_gradients(network_bundle, noise):
 
 @pytest.fixture(scope="module")
 def pelvis():
-    return load(find_bundle("pelvis-ct@1.1"), "cpu")
+    return load(find_bundle("pelvis-ct@2.0"), "cpu")
 
 
 def assert_no_pelvis(predictor, volume):

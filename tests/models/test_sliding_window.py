@@ -1,3 +1,5 @@
+import dataclasses
+
 import pytest
 import torch
 from torch import nn
@@ -131,3 +133,29 @@ def test_the_spacing_must_be_known():
         probabilities(Threshold(), torch.zeros(2, 4, 4), card)
     found = probabilities(Threshold(), torch.zeros(2, 4, 4), card, spacing_zyx_mm=(3, 2, 2))
     assert found.shape == (2, 2, 4, 4)
+
+
+def test_an_axis_a_little_longer_than_the_patch_is_seen_in_one_piece_if_the_card_says_so():
+    stretching = dataclasses.replace(CARD, stretch=0.5)
+    assert stretching.tile_zyx((6, 7, 3)) == (6, 4, 4)  # 6 is half as much again, 7 is more
+    assert CARD.tile_zyx((6, 7, 3)) == (4, 4, 4)
+    network = Threshold()
+    found = probabilities(network, torch.full((6, 6, 4), 400.0), stretching)
+    assert network.shown == [1]
+    assert (found[1] > 0.99).all()
+
+
+def test_a_single_slice_does_not_stretch():
+    assert dataclasses.replace(FLAT, stretch=1.0).tile_zyx((2, 6, 9)) == (1, 6, 4)
+
+
+@pytest.mark.parametrize("activation", ["softmax", "sigmoid"])
+def test_tiles_of_air_are_not_shown(activation):
+    hu = torch.full((4, 4, 16), -1000.0)
+    hu[:, :, :2] = hu[:, :, -2:] = 50  # two bodies, nothing between them
+    network = Threshold()
+    found = probabilities(network, hu, CARD, activation=activation)
+    assert len(network.shown) == 2 < len(tiles((4, 4, 16), (4, 4, 4), 0.5))
+    assert (found[1, :, :, :2] > 0.6).all()  # sigmoid(50 / 100) = 0.62
+    assert (found[1, :, :, 6:10] == 0).all()
+    assert (found[0, :, :, 6:10] == (1 if activation == "softmax" else 0)).all()

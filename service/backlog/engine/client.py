@@ -151,6 +151,11 @@ class EngineClient:
         found = self._client.list_workflows(workflow_ids=[key], load_input=False, load_output=False)
         return found[0].status if found else None
 
+    def runs(self, key: str) -> int:
+        """How often a row was begun; 0 if there is no such row."""
+        found = self._client.list_workflows(workflow_ids=[key], load_input=False, load_output=False)
+        return (found[0].recovery_attempts or 0) if found else 0
+
     def under_way(self) -> set[str]:
         """Keys of all rows that wait, are delayed or run."""
         rows = self._client.list_workflows(status=list(UNDER_WAY), load_input=False, load_output=False)

@@ -13,9 +13,11 @@ import sqlalchemy as sa
 from dbos import DBOS, DBOSConfig, DBOSPortableJSONSerializer
 
 from service.backlog.database import connect, now, sqlite_file
+from service.backlog.engine.bell import Bell
 from service.backlog.engine.client import APPLICATION, DELIVER, VERSION, Again, EngineClient, status_table
 from service.backlog.engine.places import SENDER, Places, WorkerRefused, executor_place
 from service.backlog.engine.reaper import Reaper
+from service.backlog.engine.room import Room, Stopped
 from service.backlog.liveness import Locks, locks_of
 from service.log import EventLog
 
@@ -23,7 +25,10 @@ Handler = Callable[[str], Again | None]
 Told = Callable[[str, str], None]
 
 RUNS_BEFORE_SET_ASIDE: Final = {"contour": 3, DELIVER: 1000}
+RUN_ALONE_AGAIN: Final = frozenset({"contour"})
+"""Queues whose rows, begun before and not ended, run with no other beside them."""
 _TICK_SECONDS: Final = 1.0
+_BESIDE_BELL: Final = 1.0  # seconds between the engine's own looks where it is told of changes
 _TICKS_BETWEEN_LOOKS: Final = 3
 FORGOTTEN_SECONDS = 180.0  # longer than the engine waits between two tries to write a row's end
 _THREADS: Final = 32
@@ -98,7 +103,8 @@ class EngineWorker:
         left = 0
         try:
             for queue, number in at_once.items():
-                client.configure(queue, at_once=number, poll_seconds=self._poll_seconds)
+                seconds = self._poll_seconds if self._on_server else max(self._poll_seconds, _BESIDE_BELL)
+                client.configure(queue, at_once=number, poll_seconds=seconds)
             self._launch(handlers, at_once, submitter)
             _log.info("engine.started", role=self.executor_id, queue=",".join(sorted(handlers)))
             self._watch(client, places)
@@ -130,16 +136,26 @@ class EngineWorker:
         )
         DBOS(config=config)
         for queue, handler in handlers.items():
-            self._register(queue, handler, threading.BoundedSemaphore(at_once[queue]), submitter)
+            self._register(queue, handler, Room(at_once[queue], self._stop.is_set), submitter)
         DBOS.listen_queues(list(handlers))
-        DBOS.launch()
+        file = sqlite_file(self._url)
+        if file is None:
+            DBOS.launch()
+            return
+        bell = Bell(file, list(handlers), self._stop)
+        with bell.hung():
+            DBOS.launch()
+        threading.Thread(target=bell.listen, name="bell", daemon=True).start()
 
-    def _register(
-        self, queue: str, handler: Handler, room: threading.BoundedSemaphore, client: EngineClient
-    ) -> None:
+    def _register(self, queue: str, handler: Handler, room: Room, client: EngineClient) -> None:
         @DBOS.step(name=f"{queue}.handle")  # what it returns is kept: a crash after it does not repeat it
         def handle(payload: str) -> dict[str, Any]:
-            with room:  # limits of a queue are shared by all processes; this one is ours
+            key = str(DBOS.workflow_id)
+            with room.place(  # limits of a queue are shared by all processes; this one is ours
+                alone=queue in RUN_ALONE_AGAIN and room.size > 1 and client.runs(key) > 1,
+                waits=lambda: self._count_run(key, -1),  # its process may end while it does nothing
+                waited=lambda: self._count_run(key, 1),
+            ):
                 return self._handle(queue, handler, payload)
 
         @DBOS.workflow(name=queue, max_recovery_attempts=RUNS_BEFORE_SET_ASIDE.get(queue, 3) - 1)
@@ -183,7 +199,7 @@ class EngineWorker:
             except (sa.exc.OperationalError, sa.exc.InterfaceError) as error:
                 _log.failure("engine.database-away", error, queue=queue)
                 if self._stop.wait(wait):
-                    raise _Interrupted from None
+                    raise Stopped from None
                 wait = min(2 * wait, 10.0)
 
     def _tell(self, queue: str, payload: str) -> bool:
@@ -239,18 +255,21 @@ class EngineWorker:
 
     def _forgive(self) -> None:
         """Being stopped is not a crash: do not let it count towards setting a row aside."""
+        self._change_runs(-1, "status = 'PENDING' and executor_id = :me", {"me": self.executor_id})
+
+    def _count_run(self, key: str, change: int) -> None:
+        """Let one run of a row count, or not: what happens while it waits for its place is not its doing."""
+        self._change_runs(change, "workflow_uuid = :key", {"key": key})
+
+    def _change_runs(self, change: int, which: str, values: Mapping[str, str]) -> None:
         engine = connect(self._url, pooled=False)
         try:
             with engine.begin() as conn:
-                mine = "where status = 'PENDING' and executor_id = :me and recovery_attempts > 0"
-                change = "set recovery_attempts = recovery_attempts - 1"
-                statement = f"update {status_table(conn)} {change} {mine}"
-                conn.execute(sa.text(statement), {"me": self.executor_id})
+                runs = "recovery_attempts"
+                assignment = f"set {runs} = {runs} + :change where {which} and {runs} + :change >= 0"
+                statement = f"update {status_table(conn)} {assignment}"
+                conn.execute(sa.text(statement), {"change": change, **values})
         except sa.exc.SQLAlchemyError as error:
             _log.failure("engine.forgiving-failed", error)
         finally:
             engine.dispose()
-
-
-class _Interrupted(BaseException):
-    """The process ends while a handler waits for the database: its row stays and is run again later."""

@@ -19,7 +19,7 @@ from models.weights import save_weights
 @pytest.fixture
 def small_bundle(tmp_path: Path) -> Card:
     """Like the shipped bundle, but 4-8 features and patches of 12 x 12 x 20 voxels of 24 mm."""
-    shipped = find_bundle("pelvis-ct@1.1")
+    shipped = find_bundle("pelvis-ct@2.0")
     folder = tmp_path / "small"
     folder.mkdir()
     card = yaml.safe_load((shipped.folder / "card.yaml").read_text())

@@ -61,7 +61,7 @@ def test_what_is_usual_is_what_the_training_cases_showed():
 
 
 def test_a_template_lends_words_checks_and_region(tmp_path):
-    template = find_bundle("pelvis-ct@1.1")
+    template = find_bundle("pelvis-ct@2.0")
     recipe = recipe_of(as_bundle(recipe_content(HOUSE), template))
     content = card_of(recipe, template=template)
     card = write_bundle(tmp_path / "bundle", content, {})

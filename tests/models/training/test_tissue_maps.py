@@ -60,10 +60,10 @@ def test_mirroring_twice_changes_nothing_and_once_changes_sides():
 
 
 def test_classes_are_those_of_the_shipped_bundle():
-    outputs = find_bundle("pelvis-ct@1.1").outputs
+    outputs = find_bundle("pelvis-ct@2.0").outputs
     assert outputs == ("background", *(name for name, _ in CLASSES.values()))
     assert len(outputs) == CLASS_COUNT
-    assert set(DELIVERED) == set(find_bundle("pelvis-ct@1.1").structures)
+    assert set(DELIVERED) == set(find_bundle("pelvis-ct@2.0").structures)
 
 
 def test_every_tissue_belongs_to_at_most_one_class():

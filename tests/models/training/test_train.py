@@ -194,7 +194,7 @@ def test_synthetic_samples_need_no_data_set(small_bundle, tmp_path):
     assert trained(run, report=lambda told: steps.append(told.step), pause=lambda step: step == 1) is None
     card = trained(run, resume=True, report=lambda told: steps.append(told.step)).card
     assert steps == [1, 2]
-    assert card.reference == "pelvis-ct@1.2"
+    assert card.reference == "pelvis-ct@2.1"
     assert card.structures == small_bundle.structures
     assert card.region == small_bundle.region
     assert set(card.figures) == {"stage", "seed", "metric", "phantoms_never_trained_on"}
@@ -218,7 +218,7 @@ def test_synthetic_samples_need_no_data_set(small_bundle, tmp_path):
 def test_synthetic_samples_do_not_suit_every_recipe(tmp_path, setting, said):
     from models.training.processes import Processes
 
-    shipped = find_bundle("pelvis-ct@1.1")
+    shipped = find_bundle("pelvis-ct@2.0")
     content = as_bundle(CONTENT | {"structures": [], "postprocess": {}, "extents": {}}, shipped) | {
         "batch": 2
     }

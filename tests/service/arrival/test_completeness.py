@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import random
 from pathlib import Path
 
@@ -586,3 +587,41 @@ def test_a_clock_that_was_set_between_files_and_now_does_not_make_anyone_wait(cl
     complete(clock.wait(4), 20)
     clock.tracker.take_up(History(files), ended_well=True, now=clock.now)
     complete(clock.wait(4), 10)
+
+
+@pytest.mark.parametrize("released", [True, False])
+def test_who_waits_for_silence_is_told_how_long_it_still_takes(clock, released):
+    assert clock.tracker.quiet_in(clock.now) == math.inf
+    association = clock.open()
+    clock.deliver(association, range(8))
+    assert clock.tracker.quiet_in(clock.now) == math.inf  # as long as it is open nothing becomes due
+    clock.end(association, released=released)
+    clock.now += 1.0
+    assert clock.tracker.quiet_in(clock.now) == pytest.approx(2.0)
+    clock.now += 2.5
+    assert clock.tracker.quiet_in(clock.now) == math.inf  # it is due already
+
+
+def test_a_series_is_read_ahead_once_after_half_of_its_silence(clock):
+    clock.send(range(8))
+    clock.now += 1.4
+    assert clock.tracker.unread(clock.now) == []
+    clock.now += 0.2
+    (series,) = clock.tracker.unread(clock.now)
+    assert len(series.instances) == 8
+    assert clock.tracker.unread(clock.now) == []
+    (complete,) = clock.wait(3)
+    assert complete.instances == series.instances
+
+
+def test_a_series_that_goes_on_is_read_again(clock):
+    clock.send(range(8))
+    clock.now += 2
+    assert [len(series.instances) for series in clock.tracker.unread(clock.now)] == [8]
+    association = clock.open()
+    clock.deliver(association, [8])
+    clock.now += 2
+    assert clock.tracker.unread(clock.now) == []
+    clock.end(association)
+    clock.now += 10  # it paused for two seconds: silence must last ten times as long
+    assert [len(series.instances) for series in clock.tracker.unread(clock.now)] == [9]

@@ -9,6 +9,8 @@ import pytest
 import yaml
 from sqlalchemy.exc import OperationalError
 
+from service.arrival import recording
+from service.arrival.series_headers import read_headers
 from service.backlog.records import DeliveryState, JobState, SeriesState
 
 SLICES = range(10)
@@ -595,3 +597,39 @@ def test_too_few_slices_are_refused_and_people_told(desk, count):
     desk.wait(905, step=20)
     assert desk.series().code == "series.too-few-slices"
     assert desk.told.codes == ["series.too-few-slices"]
+
+
+def read_calls(monkeypatch) -> list[int]:
+    """How many headers were read each time."""
+    calls: list[int] = []
+
+    def counted(instances, loaded):
+        calls.append(len(instances))
+        return read_headers(instances, loaded)
+
+    monkeypatch.setattr(recording, "read_headers", counted)
+    return calls
+
+
+def test_headers_are_read_while_silence_lasts_and_not_again_when_it_is_over(desk, monkeypatch, eventually):
+    calls = read_calls(monkeypatch)
+    desk.send(range(8))
+    desk.wait(2)
+    eventually(lambda: desk.reception._recorder._ahead)
+    assert calls == [8]
+    desk.wait(2)
+    assert calls == [8]
+    (job,) = desk.jobs()
+    assert len(job.files) == 8
+
+
+def test_headers_that_were_read_too_early_are_read_again(desk, monkeypatch, eventually):
+    calls = read_calls(monkeypatch)
+    desk.send(range(8))
+    desk.wait(2)
+    eventually(lambda: desk.reception._recorder._ahead)
+    assert calls == [8]
+    desk.send([8])
+    desk.wait(21, step=21)  # it paused for two seconds: silence must last ten times as long
+    assert calls[:2] == [8, 9]
+    assert len(desk.jobs()[0].files) == 9

@@ -26,7 +26,7 @@ destinations:
   back: {ae_title: ECLIPSE, host: tps.example, port: 104}
 protocols:
   external: {model: external@1.0}
-  pelvis-ct: {model: pelvis-ct@1.1, allow_unvalidated: true}
+  pelvis-ct: {model: pelvis-ct@2.0, allow_unvalidated: true}
 routes:
 """
 

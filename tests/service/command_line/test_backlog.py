@@ -95,7 +95,7 @@ class Desk:
         file.write_bytes(b"RT")
         with self.ledger.begin() as conn:
             self.ledger.move_job(conn, job.id, JobState.CONTOURING)
-            said = Provenance("pelvis-ct", "1.1", "ab" * 32, validated=False)
+            said = Provenance("pelvis-ct", "2.0", "ab" * 32, validated=False)
             finding = Finding("structure.cut", "Cut off at the top.", "Bladder")
             self.ledger.record_segmentation(conn, job.id, said, [finding], {"Bladder": 123.4}, {"infer": 2.5})
             made = self.ledger.create_delivery(
@@ -190,7 +190,7 @@ def test_show_tells_the_whole_story_with_times(desk):
         "SCANNER at 127.0.0.1, called DELINEATE",
         "2026-01-01 12:00:00 to 2026-01-01 12:00:02",
         "external by all, mode send, priority 100",
-        "pelvis-ct@1.1 on cpu, synthetic data only: NOT FOR CLINICAL USE",
+        "pelvis-ct@2.0 on cpu, synthetic data only: NOT FOR CLINICAL USE",
         "infer 2.5 s",
         "123.4",
         "Warning: Bladder: Cut off at the top.",

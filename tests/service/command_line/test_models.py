@@ -32,7 +32,7 @@ def copied(tmp_path):
 def test_the_list_names_every_bundle_and_whether_it_was_validated(copied):
     found = run("list", "--bundles", str(copied))
     assert found.exit_code == 0
-    for text in ("external@1.0", "pelvis-ct@1.1", "outline@1.0", "synthetic"):
+    for text in ("external@1.0", "pelvis-ct@2.0", "outline@1.0", "synthetic"):
         assert text in found.output
 
 
@@ -63,7 +63,7 @@ def test_networks_are_listed_with_paper_and_size_for_people_and_for_programs():
 
 
 def test_show_prints_the_card():
-    found = run("show", "pelvis-ct@1.1")
+    found = run("show", "pelvis-ct@2.0")
     assert "GPL-3.0" in found.output
     assert "never to be used unreviewed" in found.output
 
@@ -71,7 +71,7 @@ def test_show_prints_the_card():
 def test_an_unknown_bundle_is_refused_with_the_known_ones():
     found = run("show", "pelvis-ct@7.0")
     assert isinstance(found.exception, ModelRefused)
-    assert "pelvis-ct@1.1" in found.exception.sentence
+    assert "pelvis-ct@2.0" in found.exception.sentence
 
 
 def test_verify_says_intact_and_names_what_is_not(tmp_path):
@@ -81,7 +81,7 @@ def test_verify_says_intact_and_names_what_is_not(tmp_path):
     card = folder / "card.yaml"
     card.write_text(card.read_text().replace("name: pelvis-ct", "name: changed"))
     (folder / "weights.safetensors").write_bytes(b"something else")
-    found = run("verify", "changed@1.1", "--bundles", str(tmp_path))
+    found = run("verify", "changed@2.0", "--bundles", str(tmp_path))
     assert found.exit_code == 1
     assert "model.hash-mismatch" in found.output
 

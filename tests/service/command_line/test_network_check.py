@@ -55,7 +55,7 @@ def test_every_network_has_a_line_and_one_that_does_not_learn_is_a_failure(two_n
     assert [line.split()[0] for line in lines[-2:]] == ["narrow", "pointwise"]
     assert "DOES NOT LEARN" in lines[-1]
     assert "after 200 steps" in lines[-1]
-    assert any(line.startswith("pelvis-ct@1.1  intact") for line in lines)
+    assert any(line.startswith("pelvis-ct@2.0  intact") for line in lines)
 
 
 def test_what_is_neither_a_bundle_nor_a_network_is_refused():

@@ -27,7 +27,7 @@ HOUSE = "unet-res-enc--delineate"
 def small_bundle(tmp_path) -> Path:
     """The shipped bundle's card with a network of 4-8 features and a patch of 12 x 12 x 20 voxels of 24 mm."""
     folder = tmp_path / "small"
-    shutil.copytree(find_bundle("pelvis-ct@1.1").folder, folder)
+    shutil.copytree(find_bundle("pelvis-ct@2.0").folder, folder)
     card = yaml.safe_load((folder / "card.yaml").read_text())
     card["network"]["arguments"] = {"features": [4, 8]}
     card["input"] |= {"spacing_zyx_mm": [24.0] * 3, "patch_zyx": [12, 12, 20]}

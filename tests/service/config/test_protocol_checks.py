@@ -50,7 +50,7 @@ def test_a_version_that_is_not_here_is_not_replaced_by_one_that_is(edited, mista
 
 @pytest.mark.parametrize("model", ["external", "external@1", "External@1.0", "external@latest"])
 def test_a_model_is_named_with_its_version(model, edited, mistakes):
-    assert "bundle@version, such as pelvis-ct@1.1" in mistakes(edited("external@1.0", model))[0]
+    assert "bundle@version, such as pelvis-ct@2.0" in mistakes(edited("external@1.0", model))[0]
 
 
 def test_a_structure_name_of_more_than_sixteen_characters_needs_a_shorter_one(with_model, mistakes):

@@ -52,7 +52,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> LoadedSite:
         "protocols": {
             "all": {"model": "analytic@1.0", "label": "All", "structures": dict.fromkeys(STRUCTURES)},
             "one": {"model": "analytic@1.0", "label": "One", "structures": {"Bladder": {"name": "Blase"}}},
-            "unvalidated": {"model": "pelvis-ct@1.1", "structures": {"Bladder": None}},
+            "unvalidated": {"model": "pelvis-ct@2.0", "structures": {"Bladder": None}},
             "none": {"model": "no-such-bundle@1.0", "structures": {"Bladder": None}},
         },
     }

@@ -107,7 +107,7 @@ def test_filled_holes_and_renamed_rois_agree(series):
     fields = pelvis()
     rois = rois_of(
         Protocol(
-            model="pelvis-ct@1.1",
+            model="pelvis-ct@2.0",
             structures={"Spine": Structure(holes=False, name="Ryggrad"), "Rectum": Structure(name="Ändtarm")},
         )
     )

@@ -23,6 +23,7 @@ from drawn_structures import (
     segmentation,
     structure_set,
 )
+from module_check import violations
 from pydicom import Dataset, config
 
 from models.volume import Finding, StructureField
@@ -35,7 +36,6 @@ from service.contouring.set_texts import Replaced
 from service.contouring.structure_names import rois_named, rois_of
 from service.dicom.ct_writer import SyntheticPatient
 from service.dicom.element_encoder import value_bytes
-from service.dicom.module_check import violations
 from service.dicom.patient_grids import patient_grid
 from service.dicom.uids import derived_uid
 from service.errors import StructureSetInvalid
@@ -311,7 +311,7 @@ def test_text_that_the_cts_character_set_lacks_is_written_in_plain_letters(made,
 
 def test_names_given_in_the_protocol_are_written_and_the_structure_stands_in_the_description(series, made):
     rois = rois_of(
-        Protocol(model="pelvis-ct@1.1", structures={"Rectum": Structure(name="Ändtarm"), "Bladder": None})
+        Protocol(model="pelvis-ct@2.0", structures={"Rectum": Structure(name="Ändtarm"), "Bladder": None})
     )
     ds = decoded(structure_set(series, made, rois=rois).encode())
     assert [roi.ROIName for roi in ds.StructureSetROISequence] == ["Ändtarm", "Bladder"]

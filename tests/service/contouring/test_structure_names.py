@@ -4,6 +4,7 @@ import pytest
 from pydicom.sr._concepts_dict import concepts
 
 from service.config.site import Protocol, Structure
+from service.contouring.roi_items import ARTIFICIAL_INTELLIGENCE, MORPHOLOGICAL_OPERATIONS
 from service.contouring.structure_names import (
     ANATOMY,
     BODY_MODEL,
@@ -42,6 +43,7 @@ def codes():
         if structure.code is not None:
             yield structure.code
     yield from (ANATOMY, TARGET, BODY_MODEL, Laterality.L.value, Laterality.R.value)
+    yield from (ARTIFICIAL_INTELLIGENCE, MORPHOLOGICAL_OPERATIONS)
 
 
 @pytest.mark.parametrize("code", sorted(set(codes()), key=str), ids=lambda code: code.meaning)
@@ -115,7 +117,7 @@ def test_a_name_told_apart_keeps_its_side():
 def test_a_protocol_says_order_colour_name_and_holes():
     rois = rois_of(
         Protocol(
-            model="pelvis-ct@1.1",
+            model="pelvis-ct@2.0",
             structures={
                 "Rectum": Structure(name="Rektum", color="#0a141e", holes=True),
                 "Bladder": None,
@@ -132,7 +134,7 @@ def test_a_protocol_says_order_colour_name_and_holes():
 
 def test_names_are_written_as_the_character_set_allows():
     rois = rois_of(
-        Protocol(model="pelvis-ct@1.1", structures={"Bladder": Structure(name="Blåsa"), "Rectum": None})
+        Protocol(model="pelvis-ct@2.0", structures={"Bladder": Structure(name="Blåsa"), "Rectum": None})
     )
     in_latin = written_names(rois, Repertoire("ISO_IR 100"), in_plain_letters=False)
     in_ascii = written_names(rois, Repertoire(None), in_plain_letters=False)
@@ -148,7 +150,7 @@ def test_rois_of_a_list_of_names_have_different_names():
 
 def test_names_that_plain_letters_cannot_spell_give_way_to_the_structures_own():
     chinese = {"Bladder": Structure(name="膀胱"), "Femur_Head_L": Structure(name="左股骨头")}
-    rois = rois_of(Protocol(model="pelvis-ct@1.1", structures=chinese))
+    rois = rois_of(Protocol(model="pelvis-ct@2.0", structures=chinese))
     assert written_names(rois, Repertoire("GB18030"), in_plain_letters=False) == {
         "Bladder": "膀胱",
         "Femur_Head_L": "左股骨头",

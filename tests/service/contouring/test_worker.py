@@ -358,7 +358,7 @@ def test_a_ct_that_must_not_be_contoured_is_refused_and_told(room: Room) -> None
 
 def test_a_model_without_permission_is_not_run(room: Room, tmp_path: Path) -> None:
     config = yaml.safe_load(room.loaded.text)
-    config["protocols"]["pelvis"] = {"model": "pelvis-ct@1.1", "structures": {"Bladder": None}}
+    config["protocols"]["pelvis"] = {"model": "pelvis-ct@2.0", "structures": {"Bladder": None}}
     text = yaml.safe_dump(config, sort_keys=False)
     room.loaded = parse(text, room.loaded.path, check_bundles=False)
     job = room.job(room.ct(1), protocol="pelvis")

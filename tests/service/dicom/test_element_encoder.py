@@ -4,11 +4,12 @@ from io import BytesIO
 
 import pydicom
 import pytest
+from highdicom._standard_utils import get_module_attribute_map
 from pydicom import Dataset, dcmwrite
 from pydicom.dataset import FileMetaDataset
 from pydicom.filereader import read_dataset
 
-from service.dicom.copied_attributes import acquisition_equipment, patient_and_study
+from service.dicom.copied_attributes import MODULES, acquisition_equipment, patient_and_study
 from service.dicom.element_encoder import ElementEncoder, tag_of, value_bytes
 
 SYNTAXES = {
@@ -80,6 +81,12 @@ def test_a_value_that_was_parsed_already_is_copied_with_its_bytes():
     assert str(source.PatientName) == "Müller^Åsa"
     assert value_bytes(source, "PatientName") == "Müller^Åsa".encode("latin-1")
     assert value_bytes(source, "PatientID") == b"P1"
+
+
+def test_every_attribute_of_patient_and_study_is_copied():
+    tables = get_module_attribute_map()
+    for module, keywords in MODULES.items():
+        assert list(keywords) == [one["keyword"] for one in tables[module] if not one["path"]], module
 
 
 def test_an_absent_value_is_empty():

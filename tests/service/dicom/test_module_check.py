@@ -3,8 +3,7 @@ from __future__ import annotations
 import pydicom
 import pytest
 from drawn_structures import ct_series, pelvis, segmentation, structure_set
-
-from service.dicom.module_check import Violation, violations
+from module_check import Violation, violations
 
 
 @pytest.fixture(scope="module")

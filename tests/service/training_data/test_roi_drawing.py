@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from service.dicom.patient_grids import patient_grid, stacked_grid
-from service.dicom.structure_set_reader import PlanarContour, Roi
+from service.dicom.planar_contours import PlanarContour
+from service.dicom.structure_set_reader import Roi
 from service.training_data.name_files import KnownStructure
 from service.training_data.remarks import Weight
 from service.training_data.roi_drawing import CtFrame, draw_roi

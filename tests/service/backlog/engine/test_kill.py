@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import random
 import signal
+import subprocess
 import time
 from collections import Counter
 
@@ -67,6 +68,26 @@ def test_a_row_that_kills_its_process_three_times_is_set_aside_and_told(client, 
     assert client.counts()["contour"]["max_recovery_attempts_exceeded"] == 1
     time.sleep(2.5)
     assert len(workers.lines("dead", "contour", "poison")) == 1
+
+
+def test_rows_that_ran_beside_one_that_kills_are_not_set_aside_with_it(client, workers):
+    """Three at a time: the innocent began as often as the poison, and were never to blame."""
+    for name in ("one", "two"):
+        client.submit_now("contour", f"contour:{name}:1", f"{name};sleep=1", priority=1)
+    client.submit_now("contour", "contour:poison:1", "poison;die=0.5", priority=2)
+    for _ in range(8):
+        process = workers.start(queues="contour=3")
+        try:
+            process.wait(12)
+        except subprocess.TimeoutExpired:
+            break
+        assert process.returncode == -signal.SIGKILL
+    workers.wait(lambda: workers.lines("dead", "contour", "poison"))
+    workers.wait(lambda: all(workers.lines("end", "contour", name) for name in ("one", "two")))
+    workers.wait(lambda: client.under_way() == set())
+    assert len(workers.lines("start", "contour", "poison")) == 3
+    assert [line for line in workers.lines("dead") if "poison" not in line] == []
+    assert workers.lines("overlap") == []
 
 
 def test_a_row_set_aside_may_be_resumed_by_a_person(client, workers):

@@ -2,8 +2,8 @@
 
 Arguments: database URL, executor id, lock folder, log file, queues with their numbers such as
 ``contour=1,deliver=4``, and after how many seconds the dead are reaped. Payloads are ``name`` or
-``name;word;word`` with the words ``sleep=s``, ``die`` (the process kills itself), ``again=n`` (asks to be run
-n times in all, 1.2 s apart) and ``raise``.
+``name;word;word`` with the words ``sleep=s``, ``die`` or ``die=s`` (the process kills itself, after so many
+seconds), ``again=n`` (asks to be run n times in all, 1.2 s apart) and ``raise``.
 """
 
 from __future__ import annotations
@@ -47,6 +47,7 @@ def handler(diary: Diary, queue: str):
         unit = diary.alone(f"{queue}-{name}")
         diary.say("start", queue, name)
         if "die" in options:
+            time.sleep(float(options["die"] or 0))
             os.kill(os.getpid(), signal.SIGKILL)
         if "raise" in options:
             message = "Lindqvist^Åsa"

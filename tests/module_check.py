@@ -1,4 +1,4 @@
-"""Checks an instance against the module tables of PS3.3 that highdicom carries."""
+"""Checks an instance against the module tables of PS3.3 that highdicom carries, for tests."""
 
 from __future__ import annotations
 

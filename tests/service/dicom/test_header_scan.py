@@ -3,21 +3,36 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import struct
 
+import numpy as np
+import pydicom
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydicom.dataset import Dataset
+from pydicom.filebase import DicomFileLike
+from pydicom.filewriter import write_dataset
 from pydicom.sequence import Sequence
+from pydicom.uid import (
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+    RLELossless,
+)
 
-from service.arrival.header_scan import (
+from service.dicom.ct_writer import write_ct
+from service.dicom.header_scan import (
     DEEPEST,
     HeaderIncomplete,
     HeaderMalformed,
     scan,
+    scan_file,
     scan_to_the_end,
 )
+from service.dicom.patient_grids import patient_grid
 
 SERIES = 0x0020000E
 POSITION = 0x00200032
@@ -26,6 +41,38 @@ IMPLICIT = "1.2.840.10008.1.2"
 EXPLICIT = "1.2.840.10008.1.2.1"
 
 both_encodings = pytest.mark.parametrize("syntax", [IMPLICIT, EXPLICIT], ids=["implicit", "explicit"])
+
+
+@pytest.fixture
+def make_ct():
+    """A CT slice with what stands before and after the elements looked for, and a few pixels."""
+
+    def made() -> Dataset:
+        ds = Dataset()
+        ds.ImageType = ["ORIGINAL", "PRIMARY", "AXIAL"]
+        ds.SOPInstanceUID = "2.25.20.1"
+        ds.PatientName = "Canary^Patient"
+        ds.SeriesInstanceUID = "2.25.20"
+        ds.ImagePositionPatient = [-250.0, -250.0, 3.0]
+        ds.Rows = ds.Columns = ds.BitsAllocated = 16
+        ds.PixelRepresentation = 1
+        ds.PixelData = bytes(512)
+        return ds
+
+    return made
+
+
+@pytest.fixture
+def encode():
+    def encoded(ds: Dataset, syntax: str = EXPLICIT) -> bytes:
+        ds.set_original_encoding(syntax == IMPLICIT, True)
+        with io.BytesIO() as stream:
+            file = DicomFileLike(stream)
+            file.is_little_endian, file.is_implicit_VR = True, syntax == IMPLICIT
+            write_dataset(file, ds)
+            return stream.getvalue()
+
+    return encoded
 
 
 def with_sequences(ds: Dataset, *, undefined: bool) -> Dataset:
@@ -75,7 +122,7 @@ def test_an_element_that_is_not_there_is_absent_when_the_data_are_whole(encode, 
 
 def test_whole_data_that_end_within_an_element_are_malformed(make_ct, encode):
     with pytest.raises(HeaderMalformed):
-        scan_to_the_end(encode(make_ct())[:200], WANTED, explicit=True)
+        scan_to_the_end(encode(make_ct())[:100], WANTED, explicit=True)
 
 
 def test_implicit_items_inside_an_unknown_sequence_are_stepped_over():
@@ -117,3 +164,54 @@ def test_nonsense_raises_nothing_but_what_is_announced(data, explicit):
     for look in (scan, scan_to_the_end):
         with contextlib.suppress(HeaderMalformed, HeaderIncomplete):
             look(data, WANTED, explicit=explicit)
+
+
+def slice_file(folder, syntax: str) -> bytes:
+    def tweak(_, ds: Dataset) -> Dataset:
+        return with_sequences(ds, undefined=True)
+
+    grid = patient_grid(shape_zyx=(1, 16, 16))
+    hu = np.arange(256).reshape(grid.shape_zyx)
+    return write_ct(folder, hu, grid, transfer_syntax=syntax, tweak=tweak)[0].read_bytes()
+
+
+@pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, ImplicitVRLittleEndian, RLELossless])
+def test_a_files_elements_and_its_pixels_are_where_pydicom_finds_them(syntax, tmp_path):
+    file = slice_file(tmp_path, syntax)
+    ds = pydicom.dcmread(io.BytesIO(file), defer_size=1)
+    wanted = [element.tag for element in pydicom.dcmread(io.BytesIO(file), stop_before_pixels=True)]
+    wanted = [
+        tag for tag in wanted if ds[tag].VR != "SQ" and tag != 0x00080005
+    ]  # that one it decodes at once
+    head = scan_file(file, wanted)
+    assert head.transfer_syntax_uid == syntax
+    again = pydicom.dcmread(io.BytesIO(file))
+    assert head.values == {tag: again.get_item(tag).value or b"" for tag in wanted}
+    value = again.get_item("PixelData").value
+    if syntax == RLELossless:
+        assert head.pixels_length == 0xFFFFFFFF
+    else:
+        assert head.pixels_length == len(value) == 512
+    assert file[head.pixels_at :].startswith(value)
+
+
+def test_a_file_cut_off_before_its_pixels_asks_for_more_and_never_gives_a_wrong_value(tmp_path):
+    file = slice_file(tmp_path, ExplicitVRLittleEndian)
+    whole = scan_file(file, WANTED)
+    for length in range(132, whole.pixels_at):
+        with pytest.raises((HeaderIncomplete, HeaderMalformed)):
+            scan_file(file[:length], WANTED)
+    assert scan_file(file[: whole.pixels_at], WANTED) == whole
+
+
+@pytest.mark.parametrize("syntax", [ExplicitVRBigEndian, DeflatedExplicitVRLittleEndian])
+def test_what_is_not_plain_little_endian_is_left_to_a_library(syntax, tmp_path):
+    with pytest.raises(HeaderMalformed):
+        scan_file(slice_file(tmp_path, syntax), WANTED)
+
+
+@given(st.binary(max_size=400), st.sampled_from([IMPLICIT, EXPLICIT]))
+def test_a_file_of_nonsense_raises_nothing_but_what_is_announced(data, syntax):
+    meta = struct.pack("<HH2sH", 2, 0x10, b"UI", len(syntax)) + syntax.encode()
+    with contextlib.suppress(HeaderMalformed, HeaderIncomplete):
+        scan_file(bytes(128) + b"DICM" + meta + data, WANTED)

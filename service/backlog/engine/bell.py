@@ -1,0 +1,116 @@
+"""Rings when the SQLite database has changed, so that a new row is taken at once and not at the next look.
+
+The engine looks into its queues now and then. Looking often enough to be quick costs a good part of a core;
+asking SQLite whether anybody has committed since costs next to nothing. A server says nothing of that kind
+without a connection that listens: there the engine's own looks remain.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+import time
+from collections.abc import Collection, Iterator
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from dbos import _dbos
+
+if TYPE_CHECKING:
+    from dbos import DBOS
+
+_LISTEN_SECONDS: Final = 0.02
+_AWAY_SECONDS: Final = 1.0
+_ECHO_LISTENS: Final = 5  # a row's end is committed a moment before its place is free
+_QUEUE_THREAD: Final = "queue-worker-"  # how the engine calls the threads that look
+
+
+class Bell:
+    """Ends the waiting of the engine's threads that look into ``queues``.
+
+    Args:
+        file: the database.
+        queues: whose threads are woken.
+        stop: ends the listening.
+    """
+
+    def __init__(self, file: Path, queues: Collection[str], stop: threading.Event) -> None:
+        self._file = file
+        self._names = frozenset(f"{_QUEUE_THREAD}{queue}" for queue in queues)
+        self._stop = stop
+        self._rung = threading.Condition()
+        self._count = 0
+        self._heard: dict[str, int] = {}
+
+    @contextmanager
+    def hung(self) -> Iterator[None]:
+        """What the engine starts inside listens to the bell."""
+        engines_own = _dbos.queue_thread  # type: ignore[attr-defined]
+
+        def with_bell(stop_event: threading.Event, dbos: DBOS) -> None:
+            engines_own(_Woken(stop_event, self), dbos)
+
+        _dbos.queue_thread = with_bell  # type: ignore[attr-defined]
+        try:
+            yield
+        finally:
+            _dbos.queue_thread = engines_own  # type: ignore[attr-defined]
+
+    def listen(self) -> None:
+        """Ring at every commit of another connection, and once more; the body of a thread."""
+        while not self._stop.is_set():
+            with suppress(sqlite3.Error):  # the engine's own looks go on meanwhile
+                self._listen()
+            self._stop.wait(_AWAY_SECONDS)
+        self.ring()
+
+    def ring(self) -> None:
+        """Let them look."""
+        with self._rung:
+            self._count += 1
+            self._rung.notify_all()
+
+    def wait(self, stop_event: threading.Event, timeout: float) -> bool:
+        """Wait for the ring, the engine's stop or the timeout; whether it is the stop."""
+        name = threading.current_thread().name
+        if name not in self._names:
+            return stop_event.wait(timeout)
+        deadline = time.monotonic() + timeout
+        with self._rung:
+            while self._count == self._heard.get(name, 0) and not stop_event.is_set():
+                left = deadline - time.monotonic()
+                if left <= 0:
+                    break
+                self._rung.wait(min(left, _AWAY_SECONDS))
+            self._heard[name] = self._count
+        return stop_event.is_set()
+
+    def _listen(self) -> None:
+        with closing(sqlite3.connect(self._file, isolation_level=None)) as connection:
+            known, echo_in = None, -1
+            while not self._stop.wait(_LISTEN_SECONDS):
+                (version,) = connection.execute("pragma data_version").fetchone()
+                echo_in -= 1
+                if version != known:
+                    known, echo_in = version, _ECHO_LISTENS
+                    self.ring()
+                elif echo_in == 0:
+                    self.ring()
+
+
+class _Woken(threading.Event):
+    """The engine's stop event as its threads see it: waiting for it ends when the bell rings, too."""
+
+    def __init__(self, engines_own: threading.Event, bell: Bell) -> None:
+        super().__init__()
+        self._engines_own = engines_own
+        self._bell = bell
+
+    def is_set(self) -> bool:
+        return self._engines_own.is_set()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        if timeout is None:
+            return self._engines_own.wait()
+        return self._bell.wait(self._engines_own, timeout)
