@@ -102,7 +102,7 @@ def answers(tmp_path_factory: pytest.TempPathFactory) -> Answers:
     tps = ReceivingTps()
     try:
         # Threads that wait for one another in a busy loop take minutes where others are at work too.
-        with running_node(folder, config_of(cards, tps.port), OMP_WAIT_POLICY="PASSIVE") as node:
+        with running_node(folder, config_of(cards, tps.port)) as node:
             assert set(send_ct(files, node.port)) == {0}
             with suppress(TimeoutError):  # the test of the network whose set is missing says so
                 tps.wait_for(len(cards), 300)

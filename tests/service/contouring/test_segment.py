@@ -249,6 +249,17 @@ def test_a_failure_is_told_and_the_next_ct_gets_a_fresh_child(client, bundles, c
 
 
 @pytest.mark.slow
+def test_threads_without_work_sleep_unless_the_site_says_otherwise(loaded, bundles, monkeypatch):
+    for said, expected in ((None, b"PASSIVE"), ("ACTIVE", b"ACTIVE")):
+        if said is not None:
+            monkeypatch.setenv("OMP_WAIT_POLICY", said)
+        with ModelClient(loaded) as client:
+            segment(client, bundles, "fine")
+            environment = Path(f"/proc/{client.pid}/environ").read_bytes().split(b"\0")
+        assert b"OMP_WAIT_POLICY=" + expected in environment
+
+
+@pytest.mark.slow
 def test_a_child_that_died_between_two_cts_is_replaced_unnoticed(client, bundles):
     segment(client, bundles, "fine")
     before = client.pid
