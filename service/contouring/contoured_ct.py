@@ -191,11 +191,7 @@ def contour_ct(
         deadline_seconds=loaded.site.node.model_timeout_seconds,
         progress=progress,
     )
-    seconds = {
-        **stages.seconds,
-        "decode_and_segment": time.perf_counter() - read,
-        **segmentation.seconds,
-    }
+    seconds = {**stages.seconds, "decode_and_segment": time.perf_counter() - read, **segmentation.seconds}
     peaks = {**stages.peaks, **segmentation.peaks}
     asked = {name: field for name, field in segmentation.structures.items() if name in protocol.structures}
     findings = tuple(

@@ -19,7 +19,6 @@ from service.dicom.ct_writer import write_ct
 from service.dicom.patient_grids import patient_grid
 
 FIELD_OF_VIEW_MM = 500.0
-SLICE_MM = 3.0
 _LENGTH_MM = 450.0
 _MARGIN_MM = 12.0
 
@@ -130,26 +129,28 @@ class PelvisCase:
     """The structures on one grid.
 
     Attributes:
-        slices: 3 mm each.
+        slices: how many.
         pixels: rows and columns, over 500 mm.
+        slice_mm: from slice to slice.
     """
 
     slices: int = 150
     pixels: int = 512
+    slice_mm: float = 3.0
 
     @property
     def grid(self) -> Grid:
         """Transverse, head first, supine; no voxel centre on an axis of the phantom."""
         mm = FIELD_OF_VIEW_MM / self.pixels
         return patient_grid(
-            "HFS", shape_zyx=(self.slices, self.pixels, self.pixels), spacing_zyx_mm=(SLICE_MM, mm, mm)
+            "HFS", shape_zyx=(self.slices, self.pixels, self.pixels), spacing_zyx_mm=(self.slice_mm, mm, mm)
         )
 
     def sections(self, name: str) -> Iterator[tuple[int, list[Ellipse]]]:
         """Slice index and cross-section of every slice that the structure is on."""
         z_mm = self.grid.slice_origins_lps_mm[:, 2]
         middle = float(z_mm[0] + z_mm[-1]) / 2
-        stretch = _LENGTH_MM / (self.slices * SLICE_MM)
+        stretch = _LENGTH_MM / (self.slices * self.slice_mm)
         heights = (z_mm - middle) * stretch
         only = int(np.abs(heights - ON_ONE_SLICE[name]).argmin()) if name in ON_ONE_SLICE else None
         for k, z in enumerate(heights):
