@@ -1,4 +1,6 @@
-"""Shapes on a coarse boolean grid: Euclidean opening, parts, cavities. Numpy and cc3d, no torch.
+"""Shapes on a coarse boolean grid: Euclidean opening, parts, cavities.
+
+Opening takes arrays of NumPy and tensors of PyTorch alike, on whatever device these are.
 
 Voxels beyond the first and last slice and beyond the border of the image count as copies of the nearest
 one, so that what leaves the field of view is not eroded there.
@@ -6,26 +8,30 @@ one, so that what leaves the field of view is not eroded there.
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 import cc3d
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
 Mask = NDArray[np.bool_]
+Shape = TypeVar("Shape", Mask, Tensor)
 Spacing = tuple[float, float, float]
 
 
-def dilate(mask: Mask, radius_mm: float, spacing_zyx_mm: Spacing) -> Mask:
+def dilate(mask: Shape, radius_mm: float, spacing_zyx_mm: Spacing) -> Shape:
     """``mask`` grown by a ball, exact for voxel centres: the ball is a union of runs along x."""
     reach = [int(radius_mm / s) for s in spacing_zyx_mm]
     runs = [mask]
     for h in range(1, reach[2] + 1):
-        run = runs[-1].copy()
+        run = runs[-1] | mask
         _add_shifted(run, mask, 2, h)
         _add_shifted(run, mask, 2, -h)
         runs.append(run)
-    grown = np.zeros_like(mask)
+    grown = mask ^ mask
     for dz in range(reach[0] + 1):
-        disc = np.zeros_like(mask)
+        disc = mask ^ mask
         left = radius_mm**2 - (dz * spacing_zyx_mm[0]) ** 2
         for dy in range(int(max(left, 0.0) ** 0.5 / spacing_zyx_mm[1]) + 1):
             half = max(left - (dy * spacing_zyx_mm[1]) ** 2, 0.0) ** 0.5
@@ -36,12 +42,12 @@ def dilate(mask: Mask, radius_mm: float, spacing_zyx_mm: Spacing) -> Mask:
     return grown
 
 
-def erode(mask: Mask, radius_mm: float, spacing_zyx_mm: Spacing) -> Mask:
+def erode(mask: Shape, radius_mm: float, spacing_zyx_mm: Spacing) -> Shape:
     """What is left of ``mask`` where a ball fits."""
     return ~dilate(~mask, radius_mm, spacing_zyx_mm)
 
 
-def opened(mask: Mask, radius_mm: float, spacing_zyx_mm: Spacing) -> Mask:
+def opened(mask: Shape, radius_mm: float, spacing_zyx_mm: Spacing) -> Shape:
     """``mask`` without what is thinner than a ball."""
     return dilate(erode(mask, radius_mm, spacing_zyx_mm), radius_mm, spacing_zyx_mm) & mask
 
@@ -87,7 +93,7 @@ def cavities(mask: Mask, passage_mm: float, spacing_zyx_mm: Spacing) -> Mask:
     return holes & ~outside
 
 
-def _add_shifted(target: Mask, source: Mask, axis: int, by: int) -> None:
+def _add_shifted(target: Shape, source: Shape, axis: int, by: int) -> None:
     """``target |= source`` moved by ``by`` voxels along ``axis``; nothing enters at the border."""
     if abs(by) >= source.shape[axis]:
         return

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Final
 
 import cc3d
 import numpy as np
@@ -24,6 +25,8 @@ from models.sliding_window import Blended
 from models.volume import Finding
 
 Box = tuple[slice, slice, slice]
+
+_FEW_PARTS: Final = 2_000  # so many are looked up one by one, more of them in one pass over all voxels
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,9 +105,8 @@ class NetworkAnswer:
         """Of each output of softmax but background, from one pass over all."""
         winner = self.probabilities.max(dim=0).indices.to(torch.uint8).cpu().numpy()
         labels = cc3d.connected_components(winner, connectivity=26)
-        output = np.zeros(int(labels.max()) + 1, np.uint8)
-        output[labels.ravel()] = winner.ravel()
         counts, bounds = _statistics(labels)
+        output = _outputs_of(labels, winner, bounds)
         found: dict[str, Parts] = {}
         for i, name in enumerate(self.card.outputs):
             if i:
@@ -115,6 +117,11 @@ class NetworkAnswer:
     @cached_property
     def _own_parts(self) -> dict[str, Parts]:
         return {}
+
+    def label(self) -> None:
+        """Find the parts of all outputs now, so that several structures may be asked for at a time."""
+        if self.card.activation == "softmax":
+            _ = self._winner_parts
 
     def parts(self, name: str) -> Parts:
         """The parts of one output, before any postprocessing."""
@@ -184,6 +191,21 @@ def parts_of(mask: NDArray[np.bool_]) -> Parts:
     labels = cc3d.connected_components(mask, connectivity=26)
     counts, bounds = _statistics(labels)
     return Parts(labels, np.arange(1, len(counts)), counts[1:], bounds[1:])
+
+
+def _outputs_of(
+    labels: NDArray[np.integer], winner: NDArray[np.uint8], bounds: NDArray[np.integer]
+) -> NDArray[np.uint8]:
+    """The output that each part is of."""
+    output = np.zeros(len(bounds), np.uint8)
+    if len(bounds) > _FEW_PARTS:
+        output[labels.ravel()] = winner.ravel()
+        return output
+    for number, (z, y, x) in enumerate(bounds[1:].tolist(), start=1):
+        first = labels[z[0], y[0] : y[1] + 1, x[0] : x[1] + 1] == number
+        row, column = np.unravel_index(int(first.argmax()), first.shape)
+        output[number] = winner[z[0], y[0] + row, x[0] + column]
+    return output
 
 
 def _statistics(labels: NDArray[np.integer]) -> tuple[NDArray[np.integer], NDArray[np.integer]]:

@@ -1,7 +1,8 @@
-"""A network laid out for inference: channels last, and norms that leave them there.
+"""A network laid out for inference: channels last, where its norms leave them there.
 
-Matrix units and oneDNN read features channels-last. PyTorch's instance norm turns them over and back on every
-call; over a single tile it is batch norm with the tile's own statistics, which does not.
+oneDNN and matrix units read features channels-last. PyTorch's instance norm turns them over and back on every
+call. On a processor it is replaced by batch norm with a single tile's own statistics, which does not. On a
+GPU a network with instance norms keeps its plain layout: so it was faster on an H100 (29 ms a CT against 47).
 """
 
 from __future__ import annotations
@@ -32,18 +33,16 @@ class TileNorm(nn.Module):
         return functional.instance_norm(x, weight=self.weight, bias=self.bias, eps=self.eps)
 
 
-def for_inference(network: nn.Module) -> nn.Module:
-    """``network`` itself, its weights channels-last and its instance norms replaced; the same parameters."""
-    _replace_norms(network)
+def for_inference(network: nn.Module, device: torch.device) -> nn.Module:
+    """``network`` itself, on ``device``, laid out as is fastest there, with the same parameters."""
+    if device.type == "cpu":
+        _replace_norms(network)
+    elif any(isinstance(module, _NORMS) for module in network.modules()):
+        return network.to(device)
     for parameter in network.parameters():
         if parameter.dim() in _FORMATS:
             parameter.data = parameter.data.contiguous(memory_format=_FORMATS[parameter.dim()])
-    return network
-
-
-def has_tile_norms(network: nn.Module) -> bool:
-    """Whether single tiles are cheaper than several."""
-    return any(isinstance(module, TileNorm) for module in network.modules())
+    return network.to(device)
 
 
 def _replace_norms(module: nn.Module) -> None:

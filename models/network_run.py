@@ -14,7 +14,7 @@ from models.card import BundleError, Card
 from models.compiled import COMPILED, EAGER, CompiledNetwork, NotCompiled
 from models.input_card import InputCard
 from models.network_answer import NetworkAnswer, is_finite
-from models.network_layout import for_inference, has_tile_norms
+from models.network_layout import for_inference
 from models.networks import network_of
 from models.preprocess import network_grid, to_network
 from models.sliding_window import Blended, Look, blended, look_at
@@ -138,12 +138,9 @@ class NetworkRun:
         self._input: InputCard = card.input
         self._network = _built(card, card.input)
         self.sha256 = load_weights(card, self._network)
-        for_inference(self._network.eval().requires_grad_(requires_grad=False)).to(device)
+        for_inference(self._network.eval().requires_grad_(requires_grad=False), device)
         ways = attempts(device, card.input.patch_zyx, precision)
-        eager = ways
-        if has_tile_norms(self._network) and card.input.dimensions == 3:
-            eager = tuple(replace(way, batch=1) for way in ways if way.step_down != "single-tiles")
-        self._ways = (replace(ways[0], mode=COMPILED), *eager)
+        self._ways = (replace(ways[0], mode=COMPILED), *ways)
         self._compiled = CompiledNetwork(self._network, device)
         self._warm = False
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 
 Progress = Callable[[float], None]
 
+_AT_A_TIME: Final = 8  # structures whose fields are made together beside a GPU
 _SHARE_OF_NETWORK: Final = 0.8  # of the progress that is told
 
 
@@ -124,6 +127,15 @@ def _gpu_peak() -> int:
     return peak
 
 
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """A structure: volumes of its parts before any was dropped, the largest first, and its field."""
+
+    parts_cm3: tuple[float, ...] = ()
+    field: StructureField | None = None
+    side_unknown: bool = False
+
+
 class _Run:
     """One segmentation while it is made."""
 
@@ -152,34 +164,41 @@ class _Run:
             self._findings += answer.check_region()
         partners = {name for pair in self._card.pairs if set(pair) & set(self._wanted) for name in pair}
         names = [n for n in self._card.structures if n in {*self._wanted, *partners, *self._card.midline}]
-        for done, name in enumerate(names, start=1):
-            with self.stages.stage("fields"):
-                self._find(answer, name)
-            self._progress(_SHARE_OF_NETWORK + (1 - _SHARE_OF_NETWORK) * done / len(names))
+        with self.stages.stage("fields"):
+            for done, (name, found) in enumerate(self._found(answer, names), start=1):
+                self._parts[name] = found.parts_cm3
+                if found.side_unknown:
+                    self._side_unknown.add(name)
+                if found.field is not None:
+                    self.fields[name] = found.field
+                self._progress(_SHARE_OF_NETWORK + (1 - _SHARE_OF_NETWORK) * done / len(names))
 
-    def _find(self, answer: NetworkAnswer, name: str) -> None:
-        """The field of one structure, if it is there."""
+    def _found(self, answer: NetworkAnswer, names: Sequence[str]) -> Iterator[tuple[str, _Found]]:
+        """Each structure in its turn; several at a time where a GPU waits for the processor between them."""
+        if answer.hu.device.type == "cpu":
+            yield from ((name, self._find(answer, name)) for name in names)
+            return
+        answer.label()
+        with ThreadPoolExecutor(_AT_A_TIME, thread_name_prefix="structure") as pool:
+            yield from zip(names, pool.map(lambda name: self._find(answer, name), names), strict=True)
+
+    def _find(self, answer: NetworkAnswer, name: str) -> _Found:
         steps = self._card.structures[name].postprocess
         both = next((output for output, sides in self._card.left_right.items() if name in sides), None)
         margin = None if both is None else self._side(answer, both, name)
         if both is not None and margin is None:
-            self._side_unknown.add(name)
-            return
+            return _Found(side_unknown=True)
         parts = answer.parts(name) if margin is None else parts_of(margin > 0)
         volumes_cm3 = parts.voxels * answer.voxel_cm3
-        box = parts.box_of(kept(volumes_cm3, steps))
-        if not len(volumes_cm3):
-            return
-        self._parts[name] = tuple(sorted((float(v) for v in volumes_cm3), reverse=True))
+        said = tuple(sorted((float(v) for v in volumes_cm3), reverse=True))
+        box = parts.box_of(kept(volumes_cm3, steps)) if said else None
         if box is None:
-            return
+            return _Found(said)
         part, _ = postprocess(
             answer.margin(name, box) if margin is None else margin[box].copy(), steps, answer.voxel_cm3
         )
-        corner = tuple(first + one.start for first, one in zip(answer.corner, box, strict=True))
-        field = field_on_ct(part, (corner[0], corner[1], corner[2]), answer.grid, answer.hu.device)
-        if field is not None:
-            self.fields[name] = field
+        z, y, x = (first + one.start for first, one in zip(answer.corner, box, strict=True))
+        return _Found(said, field_on_ct(part, (z, y, x), answer.grid, answer.hu.device))
 
     def _side(self, answer: NetworkAnswer, both: str, name: str) -> NDArray[np.float32] | None:
         """The margin of one side of an output that holds both; None if its side is not certain."""

@@ -166,8 +166,9 @@ def to_network(volume: CtVolume, grid: NetworkGrid, device: torch.device) -> Ten
     by_row, by_column = (torch.from_numpy(axis.shrinking()).to(device) for axis in (rows, columns))
     by_slice = grid.axes[0].shrinking()
     small = torch.zeros((grid.axes[0].count, grid.axes[1].count, grid.axes[2].count), device=device)
-    for first in range(0, len(volume.hu), _SLAB):
-        slab = torch.from_numpy(np.ascontiguousarray(volume.hu[first : first + _SLAB])).to(device)
+    hu = torch.from_numpy(np.ascontiguousarray(volume.hu)).to(device)  # int16: half of what it becomes
+    for first in range(0, len(hu), _SLAB):
+        slab = hu[first : first + _SLAB]
         plane = slab.float().clamp_(*HU_RANGE)
         plane = plane if columns.own else torch.matmul(plane, by_column.T)
         plane = plane if rows.own else torch.matmul(by_row, plane)

@@ -37,14 +37,15 @@ def view_box(hu: Tensor, card: InputCard, spacing_zyx_mm: Spacing) -> Box:
         OutsideTrainedRegion: ``region.only-air``.
     """
     steps = [max(1, int(_COARSE_MM / mm)) for mm in spacing_zyx_mm]
-    coarse = hu[:: steps[0], :: steps[1], :: steps[2]].cpu().numpy()
+    coarse = hu[:: steps[0], :: steps[1], :: steps[2]]
     z, y, x = (step * mm for step, mm in zip(steps, spacing_zyx_mm, strict=True))
-    body = _body(coarse > _BODY_HU, (z, y, x))
+    body, within = _body(coarse > _BODY_HU, (z, y, x))
     if card.crop is not None:
-        return _crop(card.crop, body, coarse, steps, hu.shape)
+        return _crop(card.crop, body, coarse[within].cpu().numpy(), within, steps, hu.shape)
     parts: list[slice] = []
     for axis in range(3):
-        at = np.flatnonzero(body.any(axis=tuple(a for a in range(3) if a != axis))) * steps[axis]
+        at = np.flatnonzero(body.any(axis=tuple(a for a in range(3) if a != axis))) + within[axis].start
+        at *= steps[axis]
         rim = math.ceil(_RIM_MM / spacing_zyx_mm[axis])
         low, high, count = int(at[0]) - rim, int(at[-1]) + steps[axis] + rim, hu.shape[axis]
         short = max(card.patch_zyx[axis] - (high - low), 0)
@@ -54,26 +55,45 @@ def view_box(hu: Tensor, card: InputCard, spacing_zyx_mm: Spacing) -> Box:
     return parts[0], parts[1], parts[2]
 
 
-def _body(dense: Mask, spacing_zyx_mm: Spacing) -> Mask:
+def _body(dense: Tensor, spacing_zyx_mm: Spacing) -> tuple[Mask, Box]:
+    """The body within the box around all that might be of it, and that box; only the box leaves a GPU."""
     thick = opened(dense, _THICK_MM, spacing_zyx_mm)
-    body = parts_of_at_least(thick, _PART_CM3, spacing_zyx_mm) if thick.any() else thick
-    if not body.any():
-        body = dense
-    if not body.any():
+    within = _box_around(thick)
+    if within is not None:
+        return parts_of_at_least(thick[within].cpu().numpy(), _PART_CM3, spacing_zyx_mm), within
+    within = _box_around(dense)
+    if within is None:
         sentence = "This CT shows nothing denser than air; there is nothing to contour."
         raise OutsideTrainedRegion("region.only-air", sentence)
-    return body
+    return dense[within].cpu().numpy(), within
+
+
+def _box_around(mask: Tensor) -> Box | None:
+    planes = mask.any(dim=2), mask.any(dim=1)  # (z, y), (z, x)
+    parts: list[slice] = []
+    for line in (planes[0].any(dim=1), planes[0].any(dim=0), planes[1].any(dim=0)):
+        at = np.flatnonzero(line.cpu().numpy())
+        if not len(at):
+            return None
+        parts.append(slice(int(at[0]), int(at[-1]) + 1))
+    return parts[0], parts[1], parts[2]
 
 
 def _crop(
-    card: CropCard, body: Mask, hu: NDArray[np.float32], steps: Sequence[int], shape: Sequence[int]
+    card: CropCard,
+    body: Mask,
+    hu: NDArray[np.float32],
+    within: Box,
+    steps: Sequence[int],
+    shape: Sequence[int],
 ) -> Box:
     bone = body & (hu > _BONE_HU)
     of = bone if card.centre == "bone" and bone.any() else body
     parts = [slice(0, shape[0])]
     for axis, size in zip((1, 2), card.size_yx, strict=True):
         profile = of.sum(axis=tuple(a for a in range(3) if a != axis))
-        centre = float(profile @ np.arange(len(profile)) / profile.sum()) * steps[axis]
+        places = np.arange(len(profile)) + within[axis].start
+        centre = float(profile @ places / profile.sum()) * steps[axis]
         low = round(centre - (size - 1) / 2)
         low = max(0, min(low, shape[axis] - size))
         parts.append(slice(low, min(low + size, shape[axis])))

@@ -32,6 +32,7 @@ from models.card import read_card  # noqa: E402
 from models.catalog import SHIPPED  # noqa: E402
 from models.input_card import Channel, InputCard  # noqa: E402
 from models.network_layout import for_inference  # noqa: E402
+from models.network_run import attempts  # noqa: E402
 from models.networks import NETWORKS, build  # noqa: E402
 from models.predictor import Predictor, load  # noqa: E402
 from models.sliding_window import blended, look_at  # noqa: E402
@@ -153,18 +154,14 @@ class Session:
             self._layouts()
 
     def _layouts(self) -> None:
-        """The same in the plain layout, to see what channels-last is worth before compiling."""
-        predictor = load(self._card, str(self._device), "float16")
-        run = predictor._network
-        assert run is not None
-        for parameter in run._network.parameters():
-            parameter.data = parameter.data.contiguous()
-        self._ours("ours eager float16, NCDHW", predictor, 1)
-        predictor = load(self._card, str(self._device), "float16")
-        assert predictor._network is not None
-        ways = predictor._network._ways
-        predictor._network._ways = tuple(replace(way, batch=4) for way in ways if way.mode == "eager")
-        self._ours("ours eager float16, four tiles", predictor, 1)
+        """The same channels-last, its norms replaced as on a processor: a tile at a time, and four."""
+        for batch in (1, 4):
+            predictor = load(self._card, str(self._device), "float16")
+            run = predictor._network
+            assert run is not None
+            for_inference(run._network.to("cpu"), torch.device("cpu")).to(self._device)
+            run._ways = tuple(replace(way, batch=batch) for way in run._ways if way.mode == "eager")
+            self._ours(f"ours eager float16, channels last, {batch} at a time", predictor, 1)
 
     def compiled(self) -> None:
         """Compile once from an empty cache, then run."""
@@ -324,7 +321,7 @@ def _network_ms(name: str, device: torch.device, *, small: bool) -> tuple[float,
     entry = NETWORKS[name]
     side = 64 if small else 256
     patch = (1, side, side) if entry.dimensions == 2 else ((16, 32, 32) if small else (96, 96, 144))
-    volume = (4, side, side) if entry.dimensions == 2 else patch
+    volume = (4 if small else 64, side, side) if entry.dimensions == 2 else patch
     channels = tuple(Channel((-1000, 1000), 0, 500) for _ in range(entry.in_channels))
     card = InputCard((3.0, 3.0, 3.0), patch, 0.5, -1000, channels)
     torch.manual_seed(0)
@@ -344,10 +341,10 @@ def _network_ms(name: str, device: torch.device, *, small: bool) -> tuple[float,
             spent.append(seconds[0])
         return min(spent[1:]) * 1000 * tiles / per_pass
 
-    plain = ms(1, torch.float32, 1)
+    plain = ms(4, torch.float32, 1)
+    for_inference(network, device)
     if device.type == "cuda":
-        for_inference(network)
-        return plain, ms(per_pass, torch.float16, 2), tiles
+        return plain, ms(attempts(device, patch)[0].batch, torch.float16, 2), tiles
     return plain, ms(1, torch.float32, 1), tiles
 
 

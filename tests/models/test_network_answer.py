@@ -1,6 +1,8 @@
+import cc3d
 import numpy as np
 import torch
 
+from models import network_answer
 from models.network_answer import parts_of
 from models.network_run import NetworkRun
 from models.volume import CtVolume
@@ -38,3 +40,15 @@ def test_the_margin_of_a_box_is_that_part_of_the_margin(network_bundle, make_gri
     box = (slice(1, 4), slice(2, 6), slice(0, 5))
     for name in answer.card.outputs:
         assert np.array_equal(answer.margin(name, box), answer.margin(name)[box])
+
+
+def test_few_and_many_parts_are_told_to_their_outputs_alike(monkeypatch):
+    winner = np.random.default_rng(0).integers(0, 4, (6, 7, 8)).astype(np.uint8)
+    labels = cc3d.connected_components(winner, connectivity=26)
+    found = []
+    for few in (0, 10_000):
+        monkeypatch.setattr(network_answer, "_FEW_PARTS", few)
+        found.append(network_answer._outputs_of(labels, winner, network_answer._statistics(labels)[1]))
+    assert found[0][1:].tolist() == found[1][1:].tolist()
+    assert set(found[0][1:].tolist()) == {1, 2, 3}
+    assert (found[0][labels][labels > 0] == winner[labels > 0]).all()

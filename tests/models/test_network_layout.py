@@ -2,7 +2,9 @@ import pytest
 import torch
 from torch import nn
 
-from models.network_layout import TileNorm, for_inference, has_tile_norms
+from models.network_layout import TileNorm, for_inference
+
+CPU = torch.device("cpu")
 
 
 @pytest.mark.parametrize("tiles", [1, 3])
@@ -28,14 +30,13 @@ def test_weights_lie_channels_last_under_their_old_names_and_say_the_same():
     network = nn.Sequential(nn.Conv3d(2, 4, 3), nn.InstanceNorm3d(4, affine=True), nn.Conv3d(4, 2, 1)).eval()
     names, shown = list(network.state_dict()), torch.randn(1, 2, 5, 6, 7)
     expected = network(shown)
-    assert not has_tile_norms(network)
-    assert for_inference(network) is network
-    assert has_tile_norms(network)
+    assert for_inference(network, CPU) is network
+    assert isinstance(network[1], TileNorm)
     assert list(network.state_dict()) == names
     assert network[0].weight.is_contiguous(memory_format=torch.channels_last_3d)
     torch.testing.assert_close(network(shown), expected)
 
 
 def test_a_norm_with_running_statistics_is_left_alone():
-    network = for_inference(nn.Sequential(nn.InstanceNorm2d(3, track_running_stats=True)))
+    network = for_inference(nn.Sequential(nn.InstanceNorm2d(3, track_running_stats=True)), CPU)
     assert isinstance(network[0], nn.InstanceNorm2d)

@@ -1,6 +1,8 @@
+import numpy as np
 import pytest
 import torch
 
+from models.body_shape import dilate, erode, opened
 from models.input_card import CropCard, InputCard
 from models.view_box import view_box
 
@@ -51,3 +53,13 @@ def test_a_crop_finds_a_body_that_lies_to_one_side_and_stays_inside():
     hu = body_in_air((10, 60, 60), (slice(0, 10), slice(20, 40), slice(40, 60)))
     assert view_box(hu, crop((30, 30), "body"), MM) == (slice(0, 10), slice(15, 45), slice(30, 60))
     assert view_box(hu, crop((90, 30), "bone"), MM) == (slice(0, 10), slice(0, 60), slice(30, 60))
+
+
+def test_opening_is_the_same_for_tensors_as_for_arrays():
+    mask = np.random.default_rng(0).random((12, 20, 24)) > 0.02
+    spacing = (3.0, 3.0, 2.0)
+    for shape in (dilate, erode, opened):
+        np.testing.assert_array_equal(
+            shape(torch.from_numpy(mask), 7.0, spacing).numpy(), shape(mask, 7.0, spacing)
+        )
+    assert 0 < opened(mask, 7.0, spacing).sum() < mask.sum()

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 from benchmarks.painted_case import Size, painted_ct
-from benchmarks.stopwatch import Stopwatch, peak_mib, work
+from benchmarks.stopwatch import MIB, Stopwatch, work
 
 from models.card import read_card
 from models.predictor import load
@@ -37,7 +37,8 @@ def job(task: dict[str, Any]) -> dict[str, Any]:
         "seconds": sum(found.seconds[stage] for stage in _TIMED),
         "cpu_seconds": watch.figures["cpu_seconds"],
         "whole_seconds": watch.figures["seconds"],
-        "peak_mib": max(watch.figures["peak_mib"], peak_mib()),
+        # each stage has begun the peak anew
+        "peak_mib": max(peak.resident for peak in found.peaks.values()) / MIB,
         "mode": found.provenance.mode,
         "stages": dict(found.seconds),
     }
