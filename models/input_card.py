@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -41,6 +42,8 @@ class InputCard:
         context_slices: an odd number of neighbouring slices that a network of two dimensions is shown, the
             middle one being predicted; channel ``slice * len(channels) + channel`` of its input.
         crop: look at one box of each slice only.
+        stretch: an axis that exceeds the patch by no more than this part of it is seen in one piece. The tile
+            then is larger than the patches that the network learned from, and there are half as many.
         orientation: always LPS; written down so that a reader of the card need not guess.
     """
 
@@ -51,12 +54,21 @@ class InputCard:
     channels: tuple[Channel, ...]
     context_slices: int = 1
     crop: CropCard | None = None
+    stretch: float = 0.0
     orientation: Literal["LPS"] = "LPS"
 
     @property
     def dimensions(self) -> Literal[2, 3]:
         """Of the network's convolutions."""
         return 2 if self.patch_zyx[0] == 1 else 3
+
+    def tile_zyx(self, shape_zyx: Sequence[int]) -> tuple[int, int, int]:
+        """Size of a tile for a volume of this shape: the patch, or longer where the card lets it stretch."""
+        z, y, x = (
+            have if patch < have <= patch * (1 + self.stretch) and patch > 1 else patch
+            for have, patch in zip(shape_zyx, self.patch_zyx, strict=True)
+        )
+        return z, y, x
 
     @property
     def in_channels(self) -> int:

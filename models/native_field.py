@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Final
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from models.preprocess import Axis, NetworkGrid
 from models.volume import StructureField
@@ -13,32 +15,35 @@ from models.volume import StructureField
 Box = tuple[slice, slice, slice]
 
 _LEAST_PROBABILITY: Final = 1e-4  # logit margins stay within +-9.2
+_CPU: Final = torch.device("cpu")
 
 
-def margin(probabilities: NDArray[np.float32], best: NDArray[np.float32]) -> NDArray[np.float32]:
+def margin(probabilities: Tensor, best: Tensor) -> Tensor:
     """Logit margin of one class: log of its probability over the ``best`` of the others."""
-    own = np.log(np.maximum(probabilities, _LEAST_PROBABILITY))
-    own -= np.log(np.maximum(best, _LEAST_PROBABILITY))
-    return own
+    own = probabilities.clamp(min=_LEAST_PROBABILITY).log_()
+    return own.sub_(best.clamp(min=_LEAST_PROBABILITY).log_())
 
 
-def margin_over_threshold(probabilities: NDArray[np.float32], threshold: float) -> NDArray[np.float32]:
+def margin_over_threshold(probabilities: Tensor, threshold: float) -> Tensor:
     """Logit of a sigmoid output's probability less that of its threshold; within +-9.2 of the latter."""
-    own = np.clip(probabilities, _LEAST_PROBABILITY, 1 - _LEAST_PROBABILITY)
-    found: NDArray[np.float32] = np.log(own / (1 - own)) - np.float32(np.log(threshold / (1 - threshold)))
-    return found
+    own = probabilities.clamp(_LEAST_PROBABILITY, 1 - _LEAST_PROBABILITY)
+    return own.logit().sub_(float(np.log(threshold / (1 - threshold))))
 
 
 def cropped(margin_zyx: NDArray[np.float32]) -> tuple[NDArray[np.float32], tuple[int, int, int]] | None:
     """A copy of the box around what is positive, one voxel wider where there is room, and its corner."""
-    box = _positive_box(margin_zyx)
+    box = _positive_box(torch.from_numpy(margin_zyx))
     if box is None:
         return None
     return margin_zyx[box].copy(), (box[0].start, box[1].start, box[2].start)
 
 
+@torch.inference_mode()
 def field_on_ct(
-    margin_part: NDArray[np.float32], corner: tuple[int, int, int], grid: NetworkGrid
+    margin_part: NDArray[np.float32],
+    corner: tuple[int, int, int],
+    grid: NetworkGrid,
+    device: torch.device = _CPU,
 ) -> StructureField | None:
     """The field on the CT's grid, linear between the network's voxels; None if no CT voxel is positive.
 
@@ -46,8 +51,9 @@ def field_on_ct(
         margin_part: part of the logit margin, axes head, posterior, left, as :func:`cropped` gives it.
         corner: its first voxel on the network's grid.
         grid: how the two grids belong together.
+        device: where it is computed; only the field itself comes back from there.
     """
-    array = grid.to_array_order(margin_part)
+    array = torch.from_numpy(np.ascontiguousarray(grid.to_array_order(margin_part))).to(device)
     corners = _corner_in_array_order(margin_part.shape, corner, grid)
     box: list[slice] = []
     for axis in range(3):
@@ -58,7 +64,7 @@ def field_on_ct(
     if tight is None:
         return None
     start = tuple(box[axis].start + tight[axis].start for axis in range(3))
-    return StructureField(np.ascontiguousarray(array[tight]), (start[0], start[1], start[2]))
+    return StructureField(array[tight].contiguous().cpu().numpy(), (start[0], start[1], start[2]))
 
 
 def _corner_in_array_order(
@@ -81,31 +87,29 @@ def _covering(axis: Axis, first: int, last: int) -> slice:
     )
 
 
-def _interpolated(
-    array: NDArray[np.float32], axis: int, along: Axis, first: int, part: slice
-) -> NDArray[np.float32]:
+def _interpolated(array: Tensor, axis: int, along: Axis, first: int, part: slice) -> Tensor:
     """``array``, which begins at network voxel ``first`` of ``axis``, at the CT's voxels ``part``."""
     if along.own:
-        return array.take(np.arange(part.start - first, part.stop - first), axis)
+        return array.narrow(axis, part.start - first, part.stop - part.start)
     at = (along.centers_mm[part] - along.network_centers_mm[first]) / along.spacing_mm
     at = np.clip(at, 0, array.shape[axis] - 1)
-    lower = at.astype(np.intp)
-    upper = np.minimum(lower + 1, array.shape[axis] - 1)
+    lower = torch.from_numpy(at.astype(np.int64))
+    upper = (lower + 1).clamp_(max=array.shape[axis] - 1)
     shape = [1, 1, 1]
     shape[axis] = -1
-    found: NDArray[np.float32] = array.take(lower, axis)
-    step = array.take(upper, axis)
-    step -= found
-    step *= (at - lower).astype(np.float32).reshape(shape)
-    found += step
-    return found
+    weight = torch.from_numpy(at).sub_(lower).float().reshape(shape).to(array.device)
+    found = array.index_select(axis, lower.to(array.device))
+    step = array.index_select(axis, upper.to(array.device)).sub_(found)
+    return found.addcmul_(step, weight)
 
 
-def _positive_box(array: NDArray[np.float32]) -> Box | None:
-    inside = array > 0
+def _positive_box(array: Tensor) -> Box | None:
+    """Around what is positive, one voxel wider where there is room."""
     parts: list[slice] = []
-    for axis in range(3):
-        at = np.flatnonzero(inside.any(axis=tuple(a for a in range(3) if a != axis)))
+    inside = array > 0
+    planes = inside.any(dim=2), inside.any(dim=1)  # (z, y), (z, x)
+    for axis, line in enumerate((planes[0].any(dim=1), planes[0].any(dim=0), planes[1].any(dim=0))):
+        at = torch.nonzero(line.cpu()).flatten()
         if not len(at):
             return None
         parts.append(slice(max(int(at[0]) - 1, 0), min(int(at[-1]) + 2, array.shape[axis])))

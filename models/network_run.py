@@ -3,39 +3,49 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from math import prod
 from typing import Final, TypeVar
 
-import cc3d
-import numpy as np
 import torch
-from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from models.card import BundleError, Card
+from models.compiled import COMPILED, EAGER, CompiledNetwork, NotCompiled
 from models.input_card import InputCard
-from models.left_right import Sides, split_sides
-from models.native_field import margin, margin_over_threshold
+from models.network_answer import NetworkAnswer, is_finite
 from models.networks import network_of
-from models.plausibility import Seen, check_region
-from models.preprocess import NetworkGrid, network_grid, to_network
-from models.sliding_window import probabilities
-from models.volume import CtVolume, Finding
+from models.preprocess import network_grid, to_network
+from models.sliding_window import Blended, Look, blended, look_at
+from models.stages import Stages
+from models.volume import CtVolume
 from models.weights import load_weights
 
 Found = TypeVar("Found")
 
-_TILES_ON_GPU: Final = 4
+_VOXELS_ON_GPU: Final = 6_000_000  # shown to the network at a time: four tiles of 96 x 96 x 144
+_MOST_TILES: Final = 64
+
+
+class NotFinite(ArithmeticError):
+    """Half precision was not enough: some probability is NaN or infinite."""
 
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One way to run a network: ``step_down`` says what was given up against the attempt before."""
+    """One way to run a network: ``step_down`` says what was given up against the attempt before.
+
+    Attributes:
+        batch: tiles at a time.
+        precision: of the network's arithmetic.
+        mode: compiled, or eager: layer by layer.
+    """
 
     device: torch.device
     batch: int
     precision: torch.dtype
     step_down: str = ""
+    mode: str = EAGER
 
 
 def device_named(name: str) -> torch.device:
@@ -54,18 +64,30 @@ def device_named(name: str) -> torch.device:
     return device
 
 
-def attempts(device: torch.device) -> tuple[Attempt, ...]:
-    """The ways to try in turn when memory runs out."""
-    slow = Attempt(torch.device("cpu"), 1, torch.float32)
-    if device.type == "cpu":
-        return (slow,)
-    half = torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
-    return (
-        Attempt(device, _TILES_ON_GPU, torch.float32),
-        Attempt(device, 1, torch.float32, "single-tiles"),
-        Attempt(device, 1, half, "half"),
-        Attempt(slow.device, slow.batch, slow.precision, "cpu"),
-    )
+def attempts(
+    device: torch.device, patch_zyx: Sequence[int] = (96, 96, 144), precision: torch.dtype | None = None
+) -> tuple[Attempt, ...]:
+    """The ways to try in turn: when memory runs out, or half precision is not enough.
+
+    Half precision is float16: its 11 bits keep structures the same but for one voxel in 5,000, where the 8
+    bits of bfloat16 move one in 300. A network that leaves the range of float16 is run again in float32.
+
+    Args:
+        device: where to run while memory lasts.
+        patch_zyx: of the card; as many are shown at a time as fill a GPU.
+        precision: the one to begin with; None for the device's own.
+    """
+    one, full = torch.device("cpu"), torch.float32
+    begin = precision or (full if device.type == "cpu" else torch.float16)
+    many = 1 if device.type == "cpu" else max(1, min(_MOST_TILES, _VOXELS_ON_GPU // prod(patch_zyx)))
+    ways = [Attempt(device, many, begin)]
+    if device.type != "cpu":
+        ways.append(Attempt(device, 1, begin, "single-tiles"))
+    if begin is not full:
+        ways.append(Attempt(device, 1, full, "float32"))
+    if device.type != "cpu":
+        ways.append(Attempt(one, 1, full, "cpu"))
+    return tuple(ways)
 
 
 def stepping_down(
@@ -76,9 +98,18 @@ def stepping_down(
     Raises:
         MemoryError: not even the last one fits.
     """
-    for at, way in enumerate(ways):
+    tried: list[Attempt] = []
+    too_short: set[torch.dtype] = set()
+    for way in ways:
+        if way.precision in too_short:
+            continue
+        tried.append(way)
         try:
-            return run(way), tuple(ways[: at + 1])
+            return run(way), tuple(tried)
+        except NotFinite:
+            too_short.add(way.precision)
+        except NotCompiled:
+            tried.pop()  # eager and compiled are two modes; neither gives anything up
         except (torch.OutOfMemoryError, MemoryError):
             if way.device.type == "cuda":
                 torch.cuda.empty_cache()
@@ -86,86 +117,16 @@ def stepping_down(
     raise MemoryError(message)
 
 
-@dataclass(frozen=True, slots=True)
-class NetworkAnswer:
-    """What a network says of one CT, on its own grid, axes head, posterior, left.
+class NetworkRun:
+    """A network with its weights, on its device.
 
-    Attributes:
-        grid: how it belongs to the CT's.
-        steps_down: what was given up to fit into memory.
-        device, precision: what it ran on at last.
+    Args:
+        card: of a network.
+        device: where it runs while memory lasts.
+        precision: of its arithmetic; None for the device's own, which is float16 on a GPU.
     """
 
-    card: Card
-    grid: NetworkGrid
-    probabilities: Tensor
-    hu: Tensor
-    steps_down: tuple[str, ...]
-    device: str
-    precision: str
-
-    @property
-    def voxel_cm3(self) -> float:
-        """Of one voxel of the network's grid."""
-        return float(np.prod(self.grid.spacing_zyx_mm)) / 1000
-
-    @property
-    def is_finite(self) -> bool:
-        """False if any probability is NaN or infinite."""
-        return bool(torch.isfinite(self.probabilities).all())
-
-    def _winners(self) -> list[tuple[str, NDArray[np.bool_]]]:
-        """Each output but background and the voxels that are its own."""
-        if self.card.activation == "sigmoid":
-            return [(name, self.margin(name) > 0) for name in self.card.outputs]
-        winner = self.probabilities.argmax(dim=0).to(torch.uint8).cpu().numpy()
-        return [(name, winner == i) for i, name in enumerate(self.card.outputs) if i]
-
-    def check_region(self) -> tuple[Finding, ...]:
-        """As the card's region asks, from what the network says before any postprocessing.
-
-        Raises:
-            OutsideTrainedRegion: the CT does not show it.
-        """
-        if self.card.region is None:
-            return ()
-        hu = self.hu.cpu().numpy()
-        seen: dict[str, Seen] = {}
-        for name, mask in self._winners():
-            labels, count = cc3d.connected_components(mask, connectivity=26, return_N=True)
-            if not count:
-                continue
-            voxels = np.bincount(labels.ravel())
-            here = labels == voxels[1:].argmax() + 1
-            seen[name] = Seen(
-                float(here.sum()) * self.voxel_cm3,
-                float(hu[here].mean()),
-                float(self.probabilities[self.card.outputs.index(name)].cpu().numpy()[here].mean()),
-            )
-        return check_region(self.card.region, seen)
-
-    def margin(self, name: str) -> NDArray[np.float32]:
-        """``(z, y, x)`` logit margin of one output: over the best of the others, or over its threshold."""
-        index = self.card.outputs.index(name)
-        own = self.probabilities[index].cpu().numpy()
-        if self.card.activation == "sigmoid":
-            return margin_over_threshold(own, self.card.thresholds.get(name, 0.5))
-        before, after = self.probabilities[:index], self.probabilities[index + 1 :]
-        best = torch.cat([part.amax(dim=0, keepdim=True) for part in (before, after) if len(part)]).amax(
-            dim=0
-        )
-        return margin(own, best.cpu().numpy())
-
-    def sides(self, name: str) -> Sides | None:
-        """The left and the right structure of an output that holds both; None if that is not certain."""
-        midline = [self.margin(one) for one in self.card.midline if one in self.card.outputs]
-        return split_sides(self.margin(name), midline, self.grid.spacing_zyx_mm)
-
-
-class NetworkRun:
-    """A network with its weights, on its device."""
-
-    def __init__(self, card: Card, device: torch.device) -> None:
+    def __init__(self, card: Card, device: torch.device, precision: torch.dtype | None = None) -> None:
         if card.network is None or card.input is None:
             raise BundleError("model.card-invalid", f"{card.reference} is not a network.")
         torch.backends.cudnn.benchmark = False
@@ -173,47 +134,105 @@ class NetworkRun:
         torch.backends.cudnn.allow_tf32 = False
         self._card = card
         self._input: InputCard = card.input
-        self._ways = attempts(device)
-        try:
-            self._network = network_of(
-                card.network, in_channels=card.input.in_channels, outputs=len(card.outputs)
-            )
-        except (KeyError, TypeError, ValueError) as error:
-            sentence = f"The card of {card.reference} asks for a network that cannot be built: {error}."
-            raise BundleError("model.card-invalid", sentence) from error
-        if self._network.dimensions != card.input.dimensions:
-            sentence = f"The patch of {card.reference} is not one for a network of two or three dimensions."
-            raise BundleError("model.card-invalid", sentence)
+        ways = attempts(device, card.input.patch_zyx, precision)
+        self._ways = (replace(ways[0], mode=COMPILED), *ways)
+        self._network = _built(card, card.input)
         self.sha256 = load_weights(card, self._network)
-        self._network.eval().requires_grad_(requires_grad=False).to(device)
+        flat = card.input.dimensions == 2
+        self._format = torch.channels_last if flat else torch.channels_last_3d
+        if device.type == "cpu":
+            self._format = torch.contiguous_format  # oneDNN packs by itself
+        self._network.eval().requires_grad_(requires_grad=False)
+        self._network.to(device=device, memory_format=self._format)  # type: ignore[call-overload]
+        self._compiled = CompiledNetwork(self._network, device, self._format)
+        self._warm = False
+
+    def compile(self, *, wait: bool = False) -> None:
+        """Have the network compiled in the background for its card's patch, and for other tiles as they come.
+
+        ``wait``: until it is done or has failed.
+        """
+        self._warm = True
+        self._compiled.ask(self._shape(self._input.patch_zyx), self._ways[0].precision, wait=wait)
+
+    def _shape(self, tile_zyx: Sequence[int]) -> tuple[int, ...]:
+        """Of what the network is shown at a time."""
+        plane = tile_zyx if self._input.dimensions == 3 else tile_zyx[1:]
+        return self._ways[0].batch, self._input.in_channels, *plane
 
     @torch.inference_mode()
-    def run(self, volume: CtVolume, progress: Callable[[float], None]) -> NetworkAnswer:
+    def run(
+        self, volume: CtVolume, progress: Callable[[float], None], stages: Stages | None = None
+    ) -> NetworkAnswer:
         """The network's answer to ``volume``; ``progress`` is told the part that is done."""
+        stages = stages or Stages()
         grid = network_grid(volume.grid, self._input.spacing_zyx_mm)
+        looks: dict[torch.device, Look] = {}
 
-        def in_one_way(way: Attempt) -> tuple[Tensor, Tensor]:
-            self._network.to(way.device)
-            hu = to_network(volume, grid, way.device)
-            found = probabilities(
-                self._network,
-                hu,
-                self._input,
-                activation=self._card.activation,
-                spacing_zyx_mm=grid.spacing_zyx_mm,
-                batch=way.batch,
-                precision=way.precision,
-                progress=progress,
-            )
-            return found, hu
+        def in_one_way(way: Attempt) -> Blended:
+            if way.device not in looks:
+                looks.clear()
+                with stages.stage("resample"):
+                    hu = to_network(volume, grid, way.device)
+                    looks[way.device] = look_at(hu, self._input, grid.spacing_zyx_mm)
+            with stages.stage("network"):
+                return self._one_way(way, looks[way.device], progress)
 
-        (found, hu), tried = stepping_down(self._ways, in_one_way)
+        found, tried = stepping_down(self._ways, in_one_way)
+        look = looks[tried[-1].device]
         return NetworkAnswer(
             self._card,
             grid,
             found,
-            hu,
-            tuple(way.step_down for way in tried[1:]),
+            look.hu[look.inside],
+            tuple(way.step_down for way in tried if way.step_down),
             str(tried[-1].device),
             str(tried[-1].precision).removeprefix("torch."),
+            tried[-1].mode,
         )
+
+    def _one_way(self, way: Attempt, look: Look, progress: Callable[[float], None]) -> Blended:
+        if way.mode == EAGER:
+            self._network.to(way.device)
+            return self._through(self._network, way, look, progress)
+        shape = self._shape(look.tile_zyx)
+        if self._warm:
+            self._compiled.ask(shape, way.precision)
+        with self._compiled.held(shape, way.precision) as ready:
+            if not ready:
+                raise NotCompiled
+            return self._through(self._compiled, way, look, progress)
+
+    def _through(
+        self,
+        network: Callable[[Tensor], Tensor],
+        way: Attempt,
+        look: Look,
+        progress: Callable[[float], None],
+    ) -> Blended:
+        found = blended(
+            network,
+            look,
+            self._input,
+            activation=self._card.activation,
+            batch=way.batch,
+            precision=way.precision,
+            progress=progress,
+        )
+        if way.precision is not torch.float32 and not is_finite(found.probabilities):
+            raise NotFinite
+        return found
+
+
+def _built(card: Card, shown: InputCard) -> nn.Module:
+    """The network of a card, its weights not yet loaded."""
+    assert card.network is not None  # noqa: S101 - for the type checker: the caller has looked
+    try:
+        network = network_of(card.network, in_channels=shown.in_channels, outputs=len(card.outputs))
+    except (KeyError, TypeError, ValueError) as error:
+        sentence = f"The card of {card.reference} asks for a network that cannot be built: {error}."
+        raise BundleError("model.card-invalid", sentence) from error
+    if network.dimensions != shown.dimensions:
+        sentence = f"The patch of {card.reference} is not one for a network of two or three dimensions."
+        raise BundleError("model.card-invalid", sentence)
+    return network

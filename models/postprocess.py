@@ -33,9 +33,7 @@ def postprocess(
     """
     labels, count = cc3d.connected_components(margin > 0, connectivity=26, return_N=True)
     volumes = np.bincount(labels.ravel(), minlength=count + 1)[1:] * voxel_cm3
-    keep = volumes >= card.minimum_cm3
-    if card.largest_component and count > 1:
-        keep &= np.arange(count) == int(volumes.argmax())
+    keep = kept(volumes, card)
     if not keep.all():
         dropped = np.concatenate([[False], ~keep])[labels]
         margin[dropped] = -np.abs(margin[dropped])
@@ -43,6 +41,14 @@ def postprocess(
         cavity = _cavities(margin > 0, card.hole_connectivity)
         margin[cavity] = np.maximum(-margin[cavity], _FAINT)
     return margin, Parts(tuple(sorted((float(v) for v in volumes), reverse=True)))
+
+
+def kept(volumes_cm3: NDArray[np.floating], card: PostprocessCard) -> NDArray[np.bool_]:
+    """Which parts stay, by their volumes."""
+    keep: NDArray[np.bool_] = volumes_cm3 >= card.minimum_cm3
+    if card.largest_component and len(volumes_cm3) > 1:
+        keep &= np.arange(len(volumes_cm3)) == int(volumes_cm3.argmax())
+    return keep
 
 
 def _cavities(mask: NDArray[np.bool_], connectivity: Literal[6, 26]) -> NDArray[np.bool_]:

@@ -2,29 +2,28 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
+import torch
 
 from models.card import BundleError, Card
 from models.catalog import content_sha256
-from models.native_field import cropped, field_on_ct
+from models.native_field import field_on_ct
+from models.network_answer import parts_of
 from models.network_run import NetworkRun, device_named
 from models.plausibility import FieldOfView, check_sides, check_structure, side_unknown
-from models.postprocess import postprocess
+from models.postprocess import kept, postprocess
 from models.program import Answer, as_field, load_program
+from models.stages import Stages
 from models.volume import CtVolume, Finding, Provenance, Segmentation, StructureField
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from numpy.typing import NDArray
 
     from models.left_right import Sides
-    from models.network_run import NetworkAnswer
+    from models.network_answer import NetworkAnswer
 
 Progress = Callable[[float], None]
 
@@ -43,15 +42,22 @@ class OutputNotFinite(ValueError):
 class Predictor:
     """A model that is ready to run. ``segment`` may be called any number of times, from one thread."""
 
-    def __init__(self, card: Card, device: str = "auto") -> None:
+    def __init__(self, card: Card, device: str = "auto", precision: str | None = None) -> None:
         self.card = card
         self._network: NetworkRun | None = None
         if card.kind == "network":
-            self._network = NetworkRun(card, device_named(device))
+            self._network = NetworkRun(
+                card, device_named(device), None if precision is None else getattr(torch, precision)
+            )
             self._sha256 = self._network.sha256
         else:
             self._program = load_program(card)
             self._sha256 = content_sha256(card)
+
+    def compile(self, *, wait: bool = False) -> None:
+        """Have a network compiled in the background; until it is, CTs run eagerly. ``wait`` waits for it."""
+        if self._network is not None:
+            self._network.compile(wait=wait)
 
     def segment(
         self,
@@ -80,19 +86,21 @@ class Predictor:
         if self._network is not None:
             run.ask_network(self._network)
         else:
-            with run.timed("program"):
+            with run.stages.stage("program"):
                 answers = self._program(volume)
                 run.fields = _fields_of(answers, wanted, volume)
         return run.segmentation(self._sha256)
 
 
-def load(card: Card, device: str = "auto") -> Predictor:
+def load(card: Card, device: str = "auto", precision: str | None = None) -> Predictor:
     """The model of a card, its hash checked, on ``device``: ``auto``, ``cuda`` (or ``cuda:1``), ``cpu``.
+
+    ``precision``: ``float32``, ``float16`` or ``bfloat16``; None for the device's own.
 
     Raises:
         BundleError: the bundle does not fit its card, or the device is not there.
     """
-    return Predictor(card, device)
+    return Predictor(card, device, precision)
 
 
 def _fields_of(
@@ -100,6 +108,15 @@ def _fields_of(
 ) -> dict[str, StructureField]:
     found = {name: as_field(answers[name], volume.hu.shape) for name in wanted if name in answers}
     return {name: field for name, field in found.items() if field is not None}
+
+
+def _gpu_peak() -> int:
+    """Most bytes allocated on the GPU since this was last asked; 0 without one."""
+    if not torch.cuda.is_available():
+        return 0
+    peak = torch.cuda.max_memory_allocated()
+    torch.cuda.reset_peak_memory_stats()
+    return peak
 
 
 class _Run:
@@ -113,53 +130,58 @@ class _Run:
         self._progress = progress
         self._findings: list[Finding] = []
         self._parts: dict[str, tuple[float, ...]] = {}
-        self._seconds: dict[str, float] = {}
+        self.stages = Stages(_gpu_peak)
         self._sides: dict[str, Sides | None] = {}
         self._side_unknown: set[str] = set()
         self._steps_down: tuple[str, ...] = ()
-        self._device, self._precision = "cpu", "float32"
-
-    @contextmanager
-    def timed(self, step: str) -> Iterator[None]:
-        """Add the time spent inside to ``step``."""
-        start = time.perf_counter()
-        yield
-        self._seconds[step] = self._seconds.get(step, 0.0) + time.perf_counter() - start
+        self._device, self._precision, self._mode = "cpu", "float32", "eager"
 
     def ask_network(self, network: NetworkRun) -> None:
         """Run the network and bring each structure back to the CT's grid."""
-        with self.timed("network"):
-            answer = network.run(self._volume, lambda part: self._progress(part * _SHARE_OF_NETWORK))
-        self._steps_down, self._device, self._precision = answer.steps_down, answer.device, answer.precision
+        answer = network.run(self._volume, lambda part: self._progress(part * _SHARE_OF_NETWORK), self.stages)
+        self._steps_down, self._mode = answer.steps_down, answer.mode
+        self._device, self._precision = answer.device, answer.precision
         if not answer.is_finite:
             raise OutputNotFinite(self._card.reference)
-        self._findings += answer.check_region()
+        with self.stages.stage("region"):
+            self._findings += answer.check_region()
         partners = {name for pair in self._card.pairs if set(pair) & set(self._wanted) for name in pair}
         names = [n for n in self._card.structures if n in {*self._wanted, *partners, *self._card.midline}]
         for done, name in enumerate(names, start=1):
-            with self.timed("fields"):
-                margin = self._margin(answer, name)
-                found = None if margin is None else cropped(margin)
-                if found is not None:
-                    part, corner = found
-                    steps = self._card.structures[name].postprocess
-                    part, parts = postprocess(part, steps, answer.voxel_cm3)
-                    self._parts[name] = parts.volumes_cm3
-                    field = field_on_ct(part, corner, answer.grid)
-                    if field is not None:
-                        self.fields[name] = field
+            with self.stages.stage("fields"):
+                self._find(answer, name)
             self._progress(_SHARE_OF_NETWORK + (1 - _SHARE_OF_NETWORK) * done / len(names))
 
-    def _margin(self, answer: NetworkAnswer, name: str) -> NDArray[np.float32] | None:
-        """The logit margin of a structure on the network's grid; None if its side is not certain."""
+    def _find(self, answer: NetworkAnswer, name: str) -> None:
+        """The field of one structure, if it is there."""
+        steps = self._card.structures[name].postprocess
         both = next((output for output, sides in self._card.left_right.items() if name in sides), None)
-        if both is None:
-            return answer.margin(name)
+        margin = None if both is None else self._side(answer, both, name)
+        if both is not None and margin is None:
+            self._side_unknown.add(name)
+            return
+        parts = answer.parts(name) if margin is None else parts_of(margin > 0)
+        volumes_cm3 = parts.voxels * answer.voxel_cm3
+        box = parts.box_of(kept(volumes_cm3, steps))
+        if not len(volumes_cm3):
+            return
+        self._parts[name] = tuple(sorted((float(v) for v in volumes_cm3), reverse=True))
+        if box is None:
+            return
+        part, _ = postprocess(
+            answer.margin(name, box) if margin is None else margin[box].copy(), steps, answer.voxel_cm3
+        )
+        corner = tuple(first + one.start for first, one in zip(answer.corner, box, strict=True))
+        field = field_on_ct(part, (corner[0], corner[1], corner[2]), answer.grid, answer.hu.device)
+        if field is not None:
+            self.fields[name] = field
+
+    def _side(self, answer: NetworkAnswer, both: str, name: str) -> NDArray[np.float32] | None:
+        """The margin of one side of an output that holds both; None if its side is not certain."""
         if both not in self._sides:
             self._sides[both] = answer.sides(both)
         sides = self._sides[both]
         if sides is None:
-            self._side_unknown.add(name)
             return None
         return sides.left if name == self._card.left_right[both][0] else sides.right
 
@@ -168,7 +190,7 @@ class _Run:
         if not all(np.isfinite(field.field).all() for field in self.fields.values()):
             raise OutputNotFinite(self._card.reference)
         grid = self._volume.grid
-        with self.timed("plausibility"):
+        with self.stages.stage("plausibility"):
             sides = check_sides(self._card, self.fields, grid)
             self._findings += [finding for finding in sides if finding.structure in self._wanted]
             field_of_view = FieldOfView.of(self._volume)
@@ -193,6 +215,7 @@ class _Run:
             device=self._device,
             precision=self._precision,
             steps_down=self._steps_down,
+            mode=self._mode,
         )
         self._progress(1.0)
-        return Segmentation(kept, provenance, tuple(self._findings), self._seconds)
+        return Segmentation(kept, provenance, tuple(self._findings), self.stages.seconds, self.stages.peaks)

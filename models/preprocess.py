@@ -188,8 +188,8 @@ def channels(hu: Tensor, wanted: Sequence[Channel]) -> Tensor:
 
 
 def padded(hu: Tensor, card: InputCard) -> tuple[Tensor, tuple[slice, slice, slice]]:
-    """At least one patch large on every axis, the CT in the middle; and where the CT then lies."""
-    sizes = [max(have, need) for have, need in zip(hu.shape, card.patch_zyx, strict=True)]
+    """At least one tile large on every axis, the CT in the middle; and where the CT then lies."""
+    sizes = [max(have, need) for have, need in zip(hu.shape, card.tile_zyx(hu.shape), strict=True)]
     low = [(size - have) // 2 for size, have in zip(sizes, hu.shape, strict=True)]
     inside = tuple(slice(at, at + have) for at, have in zip(low, hu.shape, strict=True))
     large = torch.full(sizes, card.padding_hu, dtype=hu.dtype, device=hu.device)

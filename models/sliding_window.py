@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from itertools import product
 from typing import Final
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from models.input_card import Channel, InputCard
 from models.preprocess import channels, padded
-from models.view_box import view_box
+from models.view_box import Box, view_box
 
 Tile = tuple[slice, slice, slice]
 
+_AIR_HU: Final = -950.0  # no lung is so thin
 _LEAST_WEIGHT: Final = 1e-3  # at a tile's corner, so that every voxel has some
 
 
@@ -39,9 +41,63 @@ def gaussian_weights(patch_zyx: Sequence[int], device: torch.device) -> Tensor:
     return lines[0][:, None, None] * lines[1][None, :, None] * lines[2][None, None, :] + _LEAST_WEIGHT
 
 
+@dataclass(frozen=True, slots=True)
+class Blended:
+    """What a network says of the part of a volume that it was shown.
+
+    Attributes:
+        probabilities: ``(outputs, z, y, x)`` float32 of the part.
+        box: where in the volume the part lies.
+    """
+
+    probabilities: Tensor
+    box: Box
+
+    def whole(self, shape_zyx: Sequence[int], activation: str) -> Tensor:
+        """``(outputs, *shape_zyx)``: where nobody looked, there is no body, so background."""
+        found = torch.zeros((len(self.probabilities), *shape_zyx), device=self.probabilities.device)
+        if activation == "softmax":
+            found[0] = 1.0
+        found[(slice(None), *self.box)] = self.probabilities
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """Where a network looks at a volume.
+
+    Attributes:
+        hu: ``(z, y, x)`` the box that is looked at, padded to a tile at least.
+        inside: where in ``hu`` the box lies.
+        box: where in the volume it lies.
+        tile_zyx: size of a tile.
+    """
+
+    hu: Tensor
+    inside: Tile
+    box: Box
+    tile_zyx: tuple[int, int, int]
+
+
+def look_at(hu: Tensor, card: InputCard, spacing_zyx_mm: tuple[float, float, float] | None = None) -> Look:
+    """Where a network with this card looks at ``hu`` ``(z, y, x)``.
+
+    Args:
+        hu: on the network's grid, axes head, posterior, left.
+        card: patch, stretch, crop and padding.
+        spacing_zyx_mm: of ``hu``; the card's where that names one along every axis.
+
+    Raises:
+        OutsideTrainedRegion: ``region.only-air``.
+    """
+    box = view_box(hu, card, spacing_zyx_mm or _spacing_of(card))
+    large, inside = padded(hu[box], card)
+    return Look(large, inside, box, card.tile_zyx(large.shape))
+
+
 @torch.inference_mode()
 def probabilities(  # noqa: PLR0913 - what inference needs, each by its name
-    network: nn.Module,
+    network: Callable[[Tensor], Tensor],
     hu: Tensor,
     card: InputCard,
     *,
@@ -51,50 +107,91 @@ def probabilities(  # noqa: PLR0913 - what inference needs, each by its name
     precision: torch.dtype = torch.float32,
     progress: Callable[[float], None] | None = None,
 ) -> Tensor:
-    """Probability of each output ``(outputs, z, y, x)`` float32 of a volume ``(z, y, x)`` in HU.
+    """Probability of each output ``(outputs, z, y, x)`` float32 of a whole volume; see :func:`blended`."""
+    look = look_at(hu, card, spacing_zyx_mm)
+    found = blended(
+        network, look, card, activation=activation, batch=batch, precision=precision, progress=progress
+    )
+    return found.whole(hu.shape, activation)
+
+
+@torch.inference_mode()
+def blended(  # noqa: PLR0913 - what inference needs, each by its name
+    network: Callable[[Tensor], Tensor],
+    look: Look,
+    card: InputCard,
+    *,
+    activation: str = "softmax",
+    batch: int = 1,
+    precision: torch.dtype = torch.float32,
+    progress: Callable[[float], None] | None = None,
+) -> Blended:
+    """What the network says of what it looks at.
 
     Args:
-        network: of two or three dimensions, as the card's patch says; gives logits ``(n, outputs, *patch)``;
-            on the device of ``hu``.
-        hu: on the network's grid, axes head, posterior, left.
-        card: patch, overlap, channels, context, crop and padding.
+        network: of two or three dimensions, as the card's patch says; gives logits ``(n, outputs, *tile)``;
+            on the device of what it looks at.
+        look: the volume's box and its tiles.
+        card: overlap, channels and context.
         activation: ``softmax`` or ``sigmoid``.
-        spacing_zyx_mm: of ``hu``; the card's where that names one along every axis.
         batch: tiles at a time.
         precision: of the network's arithmetic; sums are float32.
         progress: told the part that is done, 0 to 1.
-
-    Raises:
-        OutsideTrainedRegion: ``region.only-air``.
     """
-    box = view_box(hu, card, spacing_zyx_mm or _spacing_of(card))
-    large, inside = padded(hu[box], card)
-    places = tiles(large.shape, card.patch_zyx, card.overlap)
-    weights = gaussian_weights(card.patch_zyx, hu.device)
-    total: Tensor | None = None
-    sums = torch.zeros(large.shape, device=hu.device)
-    for first in range(0, len(places), batch):
-        group = places[first : first + batch]
-        shown = torch.stack([network_input(large, place, card) for place in group])
-        with torch.autocast(hu.device.type, precision, enabled=precision != torch.float32):
-            logits = network(shown).float()
-        parts = logits.softmax(dim=1) if activation == "softmax" else logits.sigmoid()
-        if card.dimensions == 2:
-            parts = parts[:, :, None]
-        if total is None:
-            total = torch.zeros((parts.shape[1], *large.shape), device=hu.device)
-        for place, part in zip(group, parts, strict=True):
-            total[(slice(None), *place)] += part * weights
-            sums[place] += weights
+    places = tiles(look.hu.shape, look.tile_zyx, card.overlap)
+    weights = gaussian_weights(look.tile_zyx, look.hu.device)
+    blend = _Blend(look.hu, weights, softmax=activation == "softmax")
+    dense, air = _without_air(look.hu, places)
+    for first in range(0, len(dense), batch):
+        group = dense[first : first + batch]
+        shown = torch.stack([network_input(look.hu, place, card) for place in group])
+        with torch.autocast(shown.device.type, precision, enabled=precision != torch.float32):
+            logits = network(shown)
+        blend.add(group, logits if card.dimensions == 3 else logits[:, :, None])
         if progress is not None:
-            progress(min(first + batch, len(places)) / len(places))
-    assert total is not None  # noqa: S101 - for the type checker: there is at least one tile
-    total /= sums
-    whole = torch.zeros((len(total), *hu.shape), device=hu.device)
-    if activation == "softmax":
-        whole[0] = 1.0  # where nobody looked, there is no body: background
-    whole[(slice(None), *box)] = total[(slice(None), *inside)]
-    return whole
+            progress(min(first + batch, len(dense)) / len(dense))
+    for place in air:
+        blend.add_air(place)
+    return Blended(blend.mean()[(slice(None), *look.inside)], look.box)
+
+
+def _without_air(large: Tensor, places: Sequence[Tile]) -> tuple[Sequence[Tile], Sequence[Tile]]:
+    """Tiles to be shown, at least one, and tiles in which there is nothing but air."""
+    densest = torch.stack([large[place].amax() for place in places]).cpu()
+    dense = [place for place, hu in zip(places, densest.tolist(), strict=True) if hu > _AIR_HU] or places[:1]
+    shown = {(z.start, y.start, x.start) for z, y, x in dense}
+    return dense, [p for p in places if (p[0].start, p[1].start, p[2].start) not in shown]
+
+
+class _Blend:
+    """The weighted mean of what tiles say, growing tile by tile."""
+
+    def __init__(self, large: Tensor, weights: Tensor, *, softmax: bool) -> None:
+        self._weights = weights
+        self._softmax = softmax
+        self._sums = torch.zeros(large.shape, device=large.device)
+        self._total: Tensor | None = None
+
+    def add(self, places: Sequence[Tile], logits: Tensor) -> None:
+        """Logits ``(n, outputs, z, y, x)`` of ``n`` tiles."""
+        parts = logits.softmax(1, torch.float32) if self._softmax else logits.float().sigmoid()
+        if self._total is None:
+            self._total = torch.zeros((parts.shape[1], *self._sums.shape), device=parts.device)
+        for place, part in zip(places, parts, strict=True):
+            self._total[(slice(None), *place)].addcmul_(part, self._weights)
+            self._sums[place] += self._weights
+
+    def add_air(self, place: Tile) -> None:
+        """A tile that was not shown, because nothing is in it."""
+        assert self._total is not None  # noqa: S101 - for the type checker: one tile is always shown
+        if self._softmax:
+            self._total[(0, *place)] += self._weights
+        self._sums[place] += self._weights
+
+    def mean(self) -> Tensor:
+        """``(outputs, z, y, x)``."""
+        assert self._total is not None  # noqa: S101 - for the type checker: one tile is always shown
+        return self._total.div_(self._sums)
 
 
 def network_input(hu: Tensor, place: Tile, card: InputCard) -> Tensor:

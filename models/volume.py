@@ -13,6 +13,8 @@ from enum import StrEnum
 import numpy as np
 from numpy.typing import NDArray
 
+from models.stages import Peak
+
 FloatArray = NDArray[np.float64]
 
 
@@ -181,7 +183,9 @@ class Provenance:
         validated: False where the card says that the model saw synthetic data only.
         device: ``cuda``, ``cpu`` and the like.
         precision: ``float32``, ``bfloat16`` ...
-        steps_down: what was given up to fit into memory, in order, e.g. ``tile-step``, ``half``, ``cpu``.
+        steps_down: what was given up to fit into memory, in order, e.g. ``single-tiles``, ``cpu``;
+            ``float32`` where half precision gave no numbers.
+        mode: ``eager``, layer by layer, or ``compiled``. With device and precision, it decides every bit.
     """
 
     model: str
@@ -191,6 +195,7 @@ class Provenance:
     device: str = "cpu"
     precision: str = "float32"
     steps_down: tuple[str, ...] = ()
+    mode: str = "eager"
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -202,12 +207,14 @@ class Segmentation:
         provenance: which model said so.
         findings: what people must be told.
         seconds: time spent, by step.
+        peaks: most memory at one time, by step.
     """
 
     structures: Mapping[str, StructureField]
     provenance: Provenance
     findings: tuple[Finding, ...] = ()
     seconds: Mapping[str, float] = field(default_factory=dict)
+    peaks: Mapping[str, Peak] = field(default_factory=dict)
 
 
 class OutsideTrainedRegion(ValueError):

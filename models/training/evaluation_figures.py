@@ -122,10 +122,11 @@ def background_figures(
 ) -> Mapping[str, float]:
     """DSC and HD95 of what is no structure, given the union of all structures.
 
-    Background goes on beyond the volume, so the volume's border is no surface of it.
+    Background goes on beyond the volume, so the volume's border is no surface of it. Where one of the two has
+    no structure, or no background, there is no distance.
     """
     values = {"DSC": dice(~truth, ~answer)}
-    if surfaces and truth.any() and answer.any():
+    if surfaces and all(each.any() and not each.all() for each in (truth, answer)):
         values["HD95_mm"] = surface_distances(~truth, ~answer, grid, beyond=True).hd95_mm
     return values
 

@@ -25,6 +25,9 @@ _POLL_SECONDS = 0.05
 AHEAD = 16
 """Producers are at most so many samples ahead of what was asked for."""
 
+KEEP = 240
+"""So many of the newest samples are kept, to be seen again."""
+
 
 @dataclass(frozen=True, slots=True)
 class SampleRecipe:
@@ -76,7 +79,7 @@ class SampleStock:
 
     recipe: SampleRecipe
     folder: Path
-    keep: int = 240
+    keep: int = KEEP
     _maker: SyntheticCt | None = field(init=False, default=None)
     _producers: list[BaseProcess] = field(init=False, default_factory=list)
     _produced_from: int = field(init=False, default=0)
@@ -96,17 +99,25 @@ class SampleStock:
         if not file.exists():
             self._maker = self._maker or self.recipe.maker()
             _write(file, self._maker.sample(number))
-        self._forget(number - self.keep - 1)
-        return _read(file)
+        sample = _read(file)
+        self.forget(number - self.keep - 1)
+        return sample
 
     @contextmanager
-    def produced_ahead(self, count: int, first: int) -> Iterator[None]:
-        """``count`` processes make samples from number ``first`` on while the body runs."""
+    def produced_ahead(
+        self, count: int, first: int, ahead: int = AHEAD, *, only_phantoms: bool = False
+    ) -> Iterator[None]:
+        """``count`` processes make samples from number ``first`` on while the body runs.
+
+        ``ahead`` is by how many numbers they are ahead of what was asked for; they may leave samples of
+        tissue maps out.
+        """
         context = multiprocessing.get_context("spawn")
         self._asked.value = max(self._asked.value, first)
         self._produced_from = first
         for k in range(count):
-            arguments = (self.recipe, self.folder, (first + k, count), self._asked, os.getpid())
+            numbers = Numbers(first + k, count, ahead, only_phantoms)
+            arguments = (self.recipe, self.folder, numbers, self._asked, os.getpid())
             process: BaseProcess = context.Process(target=produce, args=arguments, daemon=True)
             process.start()
             self._producers.append(process)
@@ -118,26 +129,37 @@ class SampleStock:
                 process.join()
             self._producers.clear()
 
-    def _forget(self, number: int) -> None:
+    def forget(self, number: int) -> None:
+        """Throw sample ``number`` away, if it is there."""
         if number >= 0:
             _file(self.folder, number).unlink(missing_ok=True)
 
 
+@dataclass(frozen=True, slots=True)
+class Numbers:
+    """Which samples one producer makes: ``first``, every ``step``-th after it, ``ahead`` of what is asked."""
+
+    first: int
+    step: int
+    ahead: int
+    only_phantoms: bool
+
+
 def produce(
-    recipe: SampleRecipe, folder: Path, numbers: tuple[int, int], asked: Synchronized[int], parent: int
+    recipe: SampleRecipe, folder: Path, numbers: Numbers, asked: Synchronized[int], parent: int
 ) -> None:
-    """Make samples until the parent is gone: number ``numbers[0]`` and every ``numbers[1]``-th after it."""
+    """Make samples until the parent is gone."""
     torch.set_num_threads(1)
     maker = recipe.maker()
-    number, step = numbers
+    number = numbers.first
     while os.getppid() == parent:
-        if number > asked.value + AHEAD:
+        if number > asked.value + numbers.ahead:
             time.sleep(_POLL_SECONDS)
             continue
         file = _file(folder, number)
-        if not file.exists():
+        if not file.exists() and (not numbers.only_phantoms or maker.shows_phantom(number)):
             _write(file, maker.sample(number))
-        number += step
+        number += numbers.step
 
 
 def _file(folder: Path, number: int) -> Path:

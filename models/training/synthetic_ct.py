@@ -85,10 +85,21 @@ class SyntheticCt:
     def sample(self, number: int) -> Sample:
         """Sample ``number``, whatever it shows."""
         chance = Chance.of(self.seed, number, self.device)
-        first, end = self.phantom_seeds
-        if first < end and (not self._anatomies or chance.happens(self.phantom_share)):
-            return self.from_phantom(first + chance.below(end - first), chance)
+        phantom_seed = self._phantom_seed(chance)
+        if phantom_seed is not None:
+            return self.from_phantom(phantom_seed, chance)
         return self.from_map(chance.below(len(self._anatomies)), chance)
+
+    def shows_phantom(self, number: int) -> bool:
+        """True if sample ``number`` is of a phantom; whoever asks, on whatever device."""
+        return self._phantom_seed(Chance.of(self.seed, number)) is not None
+
+    def _phantom_seed(self, chance: Chance) -> int | None:
+        """The seed of the phantom that a sample shows; None if it shows a tissue map."""
+        first, end = self.phantom_seeds
+        if first < end and (not self.maps or chance.happens(self.phantom_share)):
+            return first + chance.below(end - first)
+        return None
 
     def from_map(self, index: int, chance: Chance) -> Sample:
         """A sample of tissue map ``index``: deformed, painted at twice the resolution, scanned."""

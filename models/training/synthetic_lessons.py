@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from models.input_card import Channel, InputCard
 from models.preprocess import channels
+from models.training.device_stock import DeviceStock
 from models.training.learner import Machine
 from models.training.lessons import Look
 from models.training.losses import loss_named
@@ -70,7 +71,12 @@ class SyntheticLessons:
     """
 
     def __init__(
-        self, stock: SampleStock, seen: Seen, recipe: Recipe, machine: Machine, producers: int = 0
+        self,
+        stock: SampleStock | DeviceStock,
+        seen: Seen,
+        recipe: Recipe,
+        machine: Machine,
+        producers: int = 0,
     ) -> None:
         _check(recipe, machine)
         self._stock, self._seen, self._recipe, self._machine = stock, seen, recipe, machine

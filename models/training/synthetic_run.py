@@ -10,6 +10,7 @@ from typing import Any, Final
 from torch import nn
 
 from models.input_card import InputCard
+from models.training.device_stock import DeviceStock
 from models.training.learner import Machine
 from models.training.recipe import Recipe
 from models.training.sample_stock import SampleRecipe, SampleStock
@@ -59,11 +60,12 @@ class Synthetic:
             leave_out=self.leave_out,
             phantom_seeds=self.phantom_seeds,
             phantom_share=self.phantom_share,
-            device=machine.device.type,
+            device=str(machine.device),
         )
-        producers = self.producers if machine.processes.first else 0
-        stock, seen = SampleStock(made, folder), Seen(seed, recipe.batch, self.sees)
-        return SyntheticLessons(stock, seen, recipe, machine, producers)
+        on_gpu = machine.device.type == "cuda"
+        producers = self.producers if machine.processes.first or on_gpu else 0
+        stock = DeviceStock(made, folder) if on_gpu else SampleStock(made, folder)
+        return SyntheticLessons(stock, Seen(seed, recipe.batch, self.sees), recipe, machine, producers)
 
     def identity(self) -> dict[str, Any]:
         """What decides the samples, as plain JSON values."""

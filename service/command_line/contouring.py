@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -9,11 +10,14 @@ from uuid import uuid4
 
 import typer
 
+from models.stages import Peak, Stages
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from rich.progress import Progress, TaskID
 
+    from models.volume import Segmentation
     from service.config.reader import LoadedSite
     from service.contouring.segment import ModelClient
 
@@ -28,7 +32,10 @@ def contour(
     config: Annotated[
         Path | None, typer.Option(help="configuration; by default config.yaml here, else the shipped one")
     ] = None,
-    profile: Annotated[str, typer.Option(help="TPS profile of the structure sets")] = "generic",
+    tps_profile: Annotated[str, typer.Option(help="TPS profile of the structure sets")] = "generic",
+    profile: Annotated[
+        bool, typer.Option("--profile", help="print seconds and peak memory by stage")
+    ] = False,
 ) -> None:
     """Contour every CT series below FOLDER by one protocol or more and write RTSTRUCT files to OUT."""
     from service.config.reader import load
@@ -43,7 +50,7 @@ def contour(
         raise ConfigInvalid((f"There is no protocol {', '.join(unknown)}; {loaded.path.name} has {known}.",))
     out.mkdir(parents=True, exist_ok=True)
     with ModelClient(loaded, quiet=True) as models:  # its log would write over the progress bar
-        written = _contour_folder(folder, out, loaded, wanted, profile, models)
+        written = _contour_folder(folder, out, _Wish(loaded, wanted, tps_profile, profile), models)
     raise typer.Exit(0 if written else 1)
 
 
@@ -55,9 +62,17 @@ def shipped_config() -> Path:
     return here if here.is_file() else Path(service.__file__).resolve().parents[1] / "config.yaml"
 
 
-def _contour_folder(
-    folder: Path, out: Path, loaded: LoadedSite, protocols: list[str], profile: str, models: ModelClient
-) -> int:
+@dataclass(frozen=True, slots=True)
+class _Wish:
+    """What is contoured how; ``costs``: say what each stage took."""
+
+    loaded: LoadedSite
+    protocols: list[str]
+    tps_profile: str
+    costs: bool
+
+
+def _contour_folder(folder: Path, out: Path, wish: _Wish, models: ModelClient) -> int:
     """How many structure sets were written; each refusal is printed with its sentence."""
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
@@ -67,7 +82,7 @@ def _contour_folder(
 
     # Texts of the CT are shown as they are: "[...]" in a description is no markup.
     console = Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
-    found = [series for series in series_of(folder, loaded) if series.is_ct]
+    found = [series for series in series_of(folder, wish.loaded) if series.is_ct]
     if not found:
         console.print("There is no CT in this folder.")
     written = 0
@@ -75,12 +90,12 @@ def _contour_folder(
     with Progress(*bar, console=console) as progress:
         for number, series in enumerate(found, 1):
             files = [Path(header.filename) for header in series.headers]
-            for name in protocols:
+            for name in wish.protocols:
                 file = out / (f"{name}.dcm" if len(found) == 1 else f"{number:02d}-{name}.dcm")
                 task = progress.add_task(f"{series.title}: {name}", total=1.0)
                 told = partial(_show, progress, task)
                 try:
-                    lines = _contour_series(files, file, (loaded, name, profile), models, told)
+                    lines = _contour_series(files, file, name, wish, models, told)
                 except NodeError as error:
                     console.print(f"{name}: {error.code}: {error.sentence}")
                 else:
@@ -97,21 +112,34 @@ def _show(progress: Progress, task: TaskID, part: float) -> None:
 def _contour_series(
     files: list[Path],
     file: Path,
-    what: tuple[LoadedSite, str, str],
+    name: str,
+    wish: _Wish,
     models: ModelClient,
     told: Callable[[float], None],
 ) -> list[str]:
-    """Write one structure set; lines for people: volumes, findings, notes."""
+    """Write one structure set; lines for people: volumes, findings, notes, and costs if they are wanted."""
     from service.contouring.contoured_ct import SetOrigin, contour_ct, site_time
     from service.contouring.profiles import profile_named
 
-    loaded, name, profile = what
-    protocol = loaded.site.protocols[name]
-    done = contour_ct(files, loaded, protocol, models, told)
-    made_at = site_time(loaded)
+    done = contour_ct(files, wish.loaded, wish.loaded.site.protocols[name], models, told)
+    made_at = site_time(wish.loaded)
+    stages = Stages()
     # Each run is a contouring of its own: two runs must not put different bytes under one UID.
     origin = SetOrigin(f"{name} {done.series.series_instance_uid} {uuid4()}", made_at)
-    file.write_bytes(done.structure_set(loaded, profile_named(profile), origin))
+    file.write_bytes(done.structure_set(wish.loaded, profile_named(wish.tps_profile), origin, stages))
     volumes = [f"{structure} {volume:.1f} cm3" for structure, volume in done.volumes_cm3.items()]
     findings = [finding.sentence for finding in (*done.series.findings, *done.segmentation.findings)]
-    return volumes + findings
+    return volumes + findings + (_costs(done.segmentation, stages) if wish.costs else [])
+
+
+def _costs(segmentation: Segmentation, stages: Stages) -> list[str]:
+    """A line for each stage as they ran: seconds, peak memory of its process and of the GPU."""
+    seconds = {**segmentation.seconds, **stages.seconds}
+    peaks = {**segmentation.peaks, **stages.peaks}
+    lines = [f"{'stage':20}{'seconds':>9}{'peak MiB':>10}{'GPU MiB':>9}"]
+    for name, spent in seconds.items():
+        peak = peaks.get(name, Peak(0))
+        memory = [f"{amount / 2**20:.0f}" if amount else "-" for amount in (peak.resident, peak.on_gpu)]
+        lines.append(f"{name:20}{spent:9.3f}{memory[0]:>10}{memory[1]:>9}")
+    mode = segmentation.provenance
+    return [*lines, f"on {mode.device}, {mode.precision}"]

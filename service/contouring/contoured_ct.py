@@ -11,11 +11,12 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 from models.card import BundleError
 from models.catalog import find_bundle
+from models.stages import Stages
 from models.volume import Segmentation
 from service.config.reader import LoadedSite
 from service.config.site import Protocol
@@ -29,6 +30,8 @@ from service.dicom.uids import derived_uid
 from service.errors import ModelRefused
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from models.card import Card
     from service.contouring.model_queue import Turn
     from service.contouring.segment import ModelClient
@@ -74,21 +77,26 @@ class ContouredCt:
         found = self.segmentation.structures
         return {name: round(found[name].volume_cm3(self.series.grid), 2) for name in found}
 
-    def structure_set(self, loaded: LoadedSite, profile: Profile, origin: SetOrigin) -> bytes:
+    def structure_set(
+        self, loaded: LoadedSite, profile: Profile, origin: SetOrigin, stages: Stages | None = None
+    ) -> bytes:
         """The encoded structure set for one profile, read back and compared before it is returned.
 
-        The same origin and profile give the same UIDs: what has left under them must not change.
+        The same origin and profile give the same UIDs: what has left under them must not change. ``stages``
+        is told what its making costs.
 
         Raises:
             StructureSetInvalid: it cannot be made, or differs from the segmentation when read back.
         """
         node = loaded.site.node
-        contours = contours_of(
-            self.segmentation,
-            self.series.grid,
-            keep_holes=kept_holes(self.rois),
-            tolerance_mm=profile.tolerance_mm,
-        )
+        stages = stages or Stages()
+        with stages.stage("contours"):
+            contours = contours_of(
+                self.segmentation,
+                self.series.grid,
+                keep_holes=kept_holes(self.rois),
+                tolerance_mm=profile.tolerance_mm,
+            )
         authorship = Authorship(
             sop_instance_uid=derived_uid(node.uid_root, origin.key, profile_key(profile), "instance"),
             series_instance_uid=derived_uid(node.uid_root, origin.key, profile_key(profile), "series"),
@@ -100,9 +108,11 @@ class ContouredCt:
             replaces=origin.replaces,
             notes=tuple(dict.fromkeys((*self.series.notes, *origin.notes))),
         )
-        made = RtStructureSet(self.series, contours, self.segmentation, self.rois, authorship, profile)
-        encoded = made.encode()
-        check(encoded, self.segmentation, self.series, self.rois)
+        with stages.stage("encode"):
+            made = RtStructureSet(self.series, contours, self.segmentation, self.rois, authorship, profile)
+            encoded = made.encode()
+        with stages.stage("read_back"):
+            check(encoded, self.segmentation, self.series, self.rois)
         return encoded
 
 
@@ -163,12 +173,18 @@ def contour_ct(
         ModelRefused: the model does not fit this CT or its own card, or found nothing.
         SegmentationFailed: the model process failed.
     """
-    started = time.perf_counter()
-    card = card_of(protocol, loaded.bundle_folders)
-    series = CtSeries.read(files, limits=limits_of(loaded))
+    stages = Stages()
+    with stages.stage("read_headers"):
+        card = card_of(protocol, loaded.bundle_folders)
+        series = CtSeries.read(files, limits=limits_of(loaded))
+
+    def decoded_into(hu: NDArray[Any]) -> None:
+        with stages.stage("decode"):
+            series.fill(hu)
+
     read = time.perf_counter()
     segmentation = models.segment(
-        series.fill,
+        decoded_into,
         series.grid,
         series.hu_dtype,
         card,
@@ -176,11 +192,8 @@ def contour_ct(
         deadline_seconds=loaded.site.node.model_timeout_seconds,
         progress=progress,
     )
-    seconds = {
-        "read_headers": read - started,
-        "decode_and_segment": time.perf_counter() - read,
-        **segmentation.seconds,
-    }
+    seconds = {**stages.seconds, "decode_and_segment": time.perf_counter() - read, **segmentation.seconds}
+    peaks = {**stages.peaks, **segmentation.peaks}
     asked = {name: field for name, field in segmentation.structures.items() if name in protocol.structures}
     findings = tuple(
         finding
@@ -192,7 +205,7 @@ def contour_ct(
         raise ModelRefused(code, " ".join([sentence, *(finding.sentence for finding in findings)]))
     return ContouredCt(
         series,
-        replace(segmentation, structures=asked, findings=findings, seconds=seconds),
+        replace(segmentation, structures=asked, findings=findings, seconds=seconds, peaks=peaks),
         protocol,
         rois_of(protocol),
     )

@@ -23,6 +23,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from models.stages import peaks_as_json, peaks_of_json
 from models.volume import Finding, Grid, Provenance, Segmentation, Severity, StructureField
 
 Message = dict[str, Any]
@@ -166,6 +167,7 @@ def segmentation_as_json(segmentation: Segmentation) -> tuple[Message, list[NDAr
         "provenance": asdict(segmentation.provenance),
         "findings": [asdict(finding) for finding in segmentation.findings],
         "seconds": dict(segmentation.seconds),
+        "peaks": peaks_as_json(segmentation.peaks),
     }
     return message, arrays
 
@@ -192,4 +194,5 @@ def segmentation_of_json(content: Message, memory: mmap.mmap, shape_zyx: Sequenc
         Finding(one["code"], one["sentence"], one["structure"], Severity(one["severity"]))
         for one in content["findings"]
     )
-    return Segmentation(structures, Provenance(**provenance), findings, content["seconds"])
+    peaks = peaks_of_json(content["peaks"])
+    return Segmentation(structures, Provenance(**provenance), findings, content["seconds"], peaks)

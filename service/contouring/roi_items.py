@@ -31,7 +31,12 @@ def roi_item(number: int, name: str, description: str, made_by: Provenance) -> D
 
 def _algorithm(made_by: Provenance) -> Dataset:
     """Algorithm Identification Macro (PS3.3 Table 10-19), its family from CID 7162."""
-    parameters = {"sha256": made_by.sha256, "device": made_by.device, "precision": made_by.precision}
+    parameters = {
+        "sha256": made_by.sha256,
+        "device": made_by.device,
+        "precision": made_by.precision,
+        "mode": made_by.mode,
+    }
     if made_by.steps_down:
         parameters["steps_down"] = " ".join(made_by.steps_down)
     item = Dataset()

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+import torch
 
 from models.native_field import cropped, field_on_ct, margin, margin_over_threshold
 from models.preprocess import network_grid
@@ -19,7 +20,7 @@ def sphere_margin(grid, radius_mm, center_zyx_mm=(0.0, 0.0, 0.0)):
 
 
 def test_the_margin_is_zero_where_two_classes_are_equally_likely():
-    own, best = np.array([0.5, 0.8, 0.0], np.float32), np.array([0.5, 0.1, 1.0], np.float32)
+    own, best = torch.tensor([0.5, 0.8, 0.0]), torch.tensor([0.5, 0.1, 1.0])
     np.testing.assert_allclose(margin(own, best), [0, np.log(8), np.log(1e-4)], rtol=1e-5)
 
 
@@ -87,7 +88,7 @@ def test_on_the_cts_own_voxels_nothing_is_interpolated(make_grid, every_orientat
 
 
 def test_a_sigmoid_outputs_surface_lies_at_its_threshold():
-    own = np.array([0.2, 0.5, 0.8, 1.0], np.float32)
+    own = torch.tensor([0.2, 0.5, 0.8, 1.0])
     np.testing.assert_allclose(
         margin_over_threshold(own, 0.2), np.array([0, np.log(4), np.log(16), np.log(9999 * 4)]), atol=1e-3
     )

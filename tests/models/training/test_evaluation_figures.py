@@ -84,6 +84,10 @@ def test_background_is_all_the_rest_and_has_no_border_at_the_volumes_end():
     assert "HD95_mm" not in background_figures(BLADDER, NOTHING, grid())
 
 
+def test_an_answer_that_leaves_no_background_is_at_no_distance_from_it():
+    assert background_figures(BLADDER, ~NOTHING, grid()) == {"DSC": 0.0}
+
+
 def test_without_surfaces_there_are_overlaps_and_volumes_alone():
     found = figures(BLADDER, MOVED, grid(), 2.0, surfaces=False)
     whole = figures(BLADDER, MOVED, grid(), 2.0)

@@ -200,6 +200,20 @@ def test_half_precision_learns_and_resumes_alike(tmp_path, precision):
     assert same(weights_of(whole), weights_of(second))
 
 
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # the compiler's own
+def test_compiled_arithmetic_learns_alike(tmp_path):
+    def losses(name, *, compiled):
+        seen = []
+        machine = Machine(checkpoint_steps=100, compiled=compiled)
+        trainer_of(recipe(), tmp_path / name, machine).run(lambda told: seen.append(told.loss))
+        return seen
+
+    fused = losses("fused", compiled=True)
+    assert fused == pytest.approx(losses("eager", compiled=False), rel=1e-4)
+    assert fused[-1] < fused[0]
+
+
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
 @pytest.mark.parametrize("precision", ["float32", "bfloat16", "float16"])

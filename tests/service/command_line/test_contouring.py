@@ -176,3 +176,18 @@ def test_the_real_model_process_contours_a_folder(tmp_path: Path, config: Path) 
     words = ("--out", tmp_path / "out", "--config", config, "--protocol", "bladder")
     assert contour(tmp_path / "ct", *words)[0] == 0
     assert (tmp_path / "out" / "bladder.dcm").is_file()
+
+
+@pytest.mark.usefixtures("models_here")
+def test_the_profile_says_what_each_stage_took(tmp_path: Path, config: Path) -> None:
+    small_ct(tmp_path / "ct", 1)
+    words = ("--out", tmp_path / "out", "--config", config, "--protocol", "bladder", "--profile")
+    _, said = contour(tmp_path / "ct", *words)
+    table = [line.split() for line in said.splitlines() if line.startswith("  ")]
+    rows = {line[0]: line[1:] for line in table if len(line) == 4}
+    stages = ("read_headers", "decode", "program", "plausibility", "contours", "encode", "read_back")
+    assert set(stages) <= set(rows)
+    assert all(
+        float(rows[name][0]) >= 0 and int(rows[name][1]) > 10 and rows[name][2] == "-" for name in stages
+    )
+    assert "on cpu, float32" in said

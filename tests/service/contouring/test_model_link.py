@@ -9,6 +9,7 @@ import threading
 import numpy as np
 import pytest
 
+from models.stages import Peak
 from models.volume import Finding, Grid, Provenance, Segmentation, Severity, StructureField
 from service.contouring.model_link import (
     LinkClosed,
@@ -107,6 +108,7 @@ def a_segmentation() -> Segmentation:
         Provenance("m", "1.0", "ab", False, "cuda:0", "bfloat16", ("single-tiles", "half")),
         (Finding("a.b", "A sentence.", "Bladder"), Finding("c.d", "Another.", None, Severity.NOTE)),
         {"network": 1.25},
+        {"network": Peak(2**30, 5)},
     )
 
 
@@ -124,10 +126,11 @@ def test_a_segmentation_survives():
     given = a_segmentation()
     message, memory = packed(given)
     found = segmentation_of_json(message, memory, (4, 5, 6))
-    assert (found.provenance, found.findings, found.seconds) == (
+    assert (found.provenance, found.findings, found.seconds, found.peaks) == (
         given.provenance,
         given.findings,
         given.seconds,
+        given.peaks,
     )
     for name, field in given.structures.items():
         assert np.array_equal(found.structures[name].field, field.field)

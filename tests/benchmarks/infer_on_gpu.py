@@ -1,0 +1,348 @@
+"""The network's half of the benchmark ``infer`` on a GPU: one program, a budget in seconds, a table and JSON.
+
+``python tests/benchmarks/infer_on_gpu.py --seconds 90 --out FOLDER`` needs torch, NumPy, cc3d and PyYAML; MONAI and
+nnU-Net where they are installed. It begins with what matters most and stops at its budget with what it has.
+``--device cpu --small`` shows anywhere that it runs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import signal
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+TESTS = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(TESTS), str(TESTS.parent)]
+
+import numpy as np  # noqa: E402
+import torch  # noqa: E402
+from benchmarks import infer_peers, painted_case  # noqa: E402
+
+from models.card import read_card  # noqa: E402
+from models.catalog import SHIPPED  # noqa: E402
+from models.input_card import Channel, InputCard  # noqa: E402
+from models.networks import NETWORKS, build  # noqa: E402
+from models.predictor import Predictor, load  # noqa: E402
+from models.sliding_window import blended, look_at  # noqa: E402
+from models.training.phantom import NEVER_TRAINED_FROM_SEED, pelvic_phantom  # noqa: E402
+from models.volume import CtVolume, Segmentation  # noqa: E402
+
+PARTS = ("ours", "monai", "nnunet-network", "agreement", "compiled", "networks", "nnunet")
+FAILURES = (ImportError, RuntimeError, LookupError, TypeError, ValueError, AttributeError, OSError)
+
+
+class OutOfTime(Exception):
+    """The budget is spent."""
+
+
+@dataclass
+class Budget:
+    """Seconds that are left; what is running when they end is broken off."""
+
+    seconds: float
+    started: float = field(default_factory=time.perf_counter)
+
+    def __post_init__(self) -> None:
+        signal.signal(signal.SIGALRM, self._ring)
+        signal.setitimer(signal.ITIMER_REAL, self.seconds)
+
+    @property
+    def left(self) -> float:
+        return self.seconds - (time.perf_counter() - self.started)
+
+    def _ring(self, *_: object) -> None:
+        raise OutOfTime
+
+
+@dataclass
+class Report:
+    """Rows of words and figures; each is printed as soon as it is known."""
+
+    out: Path
+    facts: dict[str, Any]
+    rows: list[dict[str, Any]] = field(default_factory=list)
+
+    def add(self, part: str, what: str, **figures: Any) -> None:
+        self.rows.append({"part": part, "what": what, **figures})
+        shown = "  ".join(f"{k} {v:.4g}" if isinstance(v, float) else f"{k} {v}" for k, v in figures.items())
+        print(f"{part:15}{what:42}{shown}", flush=True)
+        self.write()
+
+    def write(self) -> None:
+        self.out.mkdir(parents=True, exist_ok=True)
+        document = {**self.facts, "rows": self.rows}
+        (self.out / "infer_on_gpu.json").write_text(json.dumps(document, indent=1) + "\n")
+
+    def of(self, what: str, figure: str) -> float | None:
+        return next((row[figure] for row in self.rows if row["what"] == what and figure in row), None)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seconds", type=float, default=90.0)
+    parser.add_argument("--device", default="cuda")
+    parser.add_argument("--small", action="store_true")
+    parser.add_argument("--only", nargs="*", choices=PARTS, default=PARTS)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--out", type=Path, default=Path(os.environ.get("OUT", "build/bench")))
+    asked = parser.parse_args()
+    budget = Budget(asked.seconds)
+    device = torch.device(asked.device)
+    on_gpu = device.type == "cuda"
+    facts = {
+        "device": torch.cuda.get_device_name() if on_gpu else "cpu", "torch": torch.__version__,
+        "cudnn": torch.backends.cudnn.version(), "small": asked.small, "seconds": asked.seconds,
+    }  # fmt: skip
+    report = Report(asked.out, facts)
+    print(facts, flush=True)
+    with tempfile.TemporaryDirectory() as scratch, contextlib.suppress(OutOfTime):
+        os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", f"{scratch}/inductor")
+        os.environ.setdefault("TRITON_CACHE_DIR", f"{scratch}/triton")
+        session = Session(asked, device, budget, report, Path(scratch))
+        for part in (one for one in PARTS if one in asked.only):
+            try:
+                getattr(session, part.replace("-", "_"))()
+            except OutOfTime:
+                report.add(part, "broken off", reason="the budget is spent")
+                raise
+            except FAILURES as error:
+                report.add(part, "failed", reason=f"{type(error).__name__}: {error}"[:300])
+        report.add("ratios", "against ours", **session.ratios())
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    report.add("end", "seconds", spent=time.perf_counter() - budget.started)
+
+
+class Session:
+    """The parts, each a method; models that are loaded once stay."""
+
+    def __init__(
+        self, asked: argparse.Namespace, device: torch.device, budget: Budget, report: Report, scratch: Path
+    ) -> None:
+        self._rounds, self._small = asked.rounds, asked.small
+        self._device, self._budget, self._report = device, budget, report
+        self._size = painted_case.SMALL if asked.small else painted_case.FULL
+        self._card = painted_case.painted_bundle(scratch / "bundle", self._size)
+        self._ct = painted_case.painted_ct(self._size)
+        self._best: Predictor | None = None
+        self._segmented: dict[str, Segmentation] = {}
+
+    def ours(self) -> None:
+        """Each precision, eager; float32 last, once: it is slow."""
+        on_gpu = self._device.type == "cuda"
+        for precision in ("float16", "bfloat16", "float32") if on_gpu else ("float32", "bfloat16"):
+            predictor = load(self._card, str(self._device), precision)
+            rounds = 1 if precision == "float32" else self._rounds
+            self._segmented[precision] = self._ours(f"ours eager {precision}", predictor, rounds)
+            self._best = self._best or predictor
+        for precision, found in self._segmented.items():
+            dscs = _dscs(self._segmented["float32"], found, self._ct)
+            self._report.add("agreement", f"painted {precision} eager", least=min(dscs.values()))
+        if on_gpu:
+            self._layouts()
+
+    def _layouts(self) -> None:
+        """The same in the plain layout, to see what channels-last is worth before compiling."""
+        predictor = load(self._card, str(self._device), "float16")
+        run = predictor._network
+        assert run is not None
+        run._network.to(memory_format=torch.contiguous_format)
+        self._ours("ours eager float16, NCDHW", predictor, 1)
+
+    def compiled(self) -> None:
+        """Compile once from an empty cache, then run."""
+        predictor = self._best or load(self._card, str(self._device))
+        started = time.perf_counter()
+        predictor.compile(wait=True)
+        self._report.add("compiled", "compiling, cold", seconds=time.perf_counter() - started)
+        precision = "float16" if self._device.type == "cuda" else "float32"
+        found = self._ours(f"ours compiled {precision}", predictor, self._rounds)
+        if "float32" in self._segmented:
+            dscs = _dscs(self._segmented["float32"], found, self._ct)
+            self._report.add("agreement", f"painted {precision} compiled", least=min(dscs.values()))
+
+    def _ours(self, what: str, predictor: Predictor, rounds: int) -> Segmentation:
+        first = predictor.segment(self._ct)
+        found = [first]
+        whole = []
+        for _ in range(rounds):
+            with _timed(self._device) as seconds:
+                found.append(predictor.segment(self._ct))
+            whole.append(seconds[0])
+        best = min(found[1:], key=lambda one: sum(one.seconds.values()))
+        stages = {name: round(spent, 4) for name, spent in best.seconds.items()}
+        native = statistics.median(
+            sum(one.seconds[name] for name in ("resample", "network", "fields")) for one in found[1:]
+        )
+        self._report.add(
+            "ours", what, seconds=native, with_checks=statistics.median(whole),
+            gpu_gib=max(peak.on_gpu for peak in first.peaks.values()) / 2**30,
+            mode=best.provenance.mode, precision=best.provenance.precision,
+            device=best.provenance.device, steps_down=list(best.provenance.steps_down), stages=stages,
+        )  # fmt: skip
+        self._report.add("ours", f"{what}: twice the same", bits=_same_bits(found[-1], found[-2]))
+        return found[-1]
+
+    def monai(self) -> None:
+        """MONAI's window in both precisions, everything on the device."""
+        for precision in (torch.float16, torch.float32) if self._device.type == "cuda" else (torch.float32,):
+            run = infer_peers.monai_window(self._card, self._device, precision)
+            name = str(precision).removeprefix("torch.")
+            self._peer(f"monai {name}", lambda run=run: run(self._ct), 2 if precision == torch.float16 else 1)
+
+    def nnunet_network(self) -> None:
+        """nnU-Net's tiles alone, on a CT that is already at 3 mm: no resampling in either direction."""
+        self._predictor = infer_peers.nnunet_predictor(self._card, self._device)
+        small = torch.nn.functional.interpolate(
+            torch.from_numpy(self._ct.hu).to(self._device).float()[None, None],
+            size=[self._size.slices, 167, 167], mode="trilinear",
+        )  # fmt: skip
+        data = (small[0].clamp(-1000, 1000) / 500).cpu()
+        self._peer(
+            "nnunet, tiles alone", lambda: self._predictor.predict_logits_from_preprocessed_data(data), 2
+        )
+
+    def nnunet(self) -> None:
+        """nnU-Net from CT to labels, its own resampling on the CPU included; a minute and more."""
+        predictor = infer_peers.nnunet_predictor(self._card, self._device)
+        self._peer("nnunet, whole", lambda: infer_peers.nnunet_whole(predictor, self._ct), 1, warm_up=False)
+
+    def _peer(self, what: str, run: Callable[[], object], rounds: int, *, warm_up: bool = True) -> None:
+        if warm_up:
+            run()
+        if self._device.type == "cuda":
+            torch.cuda.empty_cache()
+            torch.cuda.reset_peak_memory_stats()
+        spent = []
+        for _ in range(rounds):
+            with _timed(self._device) as seconds:
+                run()
+            spent.append(seconds[0])
+        peak = torch.cuda.max_memory_allocated() / 2**30 if self._device.type == "cuda" else 0.0
+        self._report.add("peer", what, seconds=statistics.median(spent), gpu_gib=peak)
+
+    def agreement(self) -> None:
+        """DSC of the trained bundle that ships on a phantom: each way to run it against float32 on the CPU."""
+        card = read_card(SHIPPED / "pelvis-ct" / "card.yaml")
+        patient = pelvic_phantom(NEVER_TRAINED_FROM_SEED)
+        pixel, slice_mm = (4.0, 5.0) if self._small else (2.0, 3.0)
+        volume = patient.sample(patient.grid(pixel_mm=pixel, slice_mm=slice_mm)).volume
+        truth = load(card, "cpu").segment(volume)
+        half = ("float16", "bfloat16") if self._device.type == "cuda" else ("bfloat16",)
+        ways = [("float32", False), *((one, False) for one in half), (None, True)]
+        for precision, compiled in ways:
+            if compiled and self._budget.left < 100:
+                break  # compiling takes too long for what is left
+            predictor = load(card, str(self._device), precision)
+            if compiled:
+                predictor.compile(wait=True)
+            found = predictor.segment(volume)
+            dscs = _dscs(truth, found, volume)
+            what = f"{card.reference} {found.provenance.precision} {found.provenance.mode}"
+            self._report.add("agreement", what, least=min(dscs.values()), dsc=dscs)
+
+    def networks(self) -> None:
+        """Ms per CT of every network: plain float32 against ours, a batch of tiles timed and multiplied."""
+        for name, entry in NETWORKS.items():
+            if self._budget.left < 5:
+                raise OutOfTime
+            try:
+                plain, ours, tiles = _network_ms(name, self._device, small=self._small)
+            except RuntimeError as error:
+                self._report.add("networks", name, reason=str(error)[:120])
+                continue
+            self._report.add(
+                "networks", name, plain_ms=plain, ours_ms=ours, ratio=plain / ours, tiles=tiles,
+                dimensions=entry.dimensions,
+            )  # fmt: skip
+
+    def ratios(self) -> dict[str, float]:
+        """Of what was measured: peer over our best."""
+        precision = "float16" if self._device.type == "cuda" else "float32"
+        ours = [self._report.of(f"ours {mode} {precision}", "seconds") for mode in ("compiled", "eager")]
+        best = min((one for one in ours if one), default=None)
+        peers = (
+            "monai float16",
+            "monai float32",
+            "nnunet, tiles alone",
+            "nnunet, whole",
+            "ours eager float32",
+        )
+        found = {name: self._report.of(name, "seconds") for name in peers}
+        return {name: value / best for name, value in found.items() if value and best}
+
+
+def _network_ms(name: str, device: torch.device, *, small: bool) -> tuple[float, float, int]:
+    entry = NETWORKS[name]
+    side = 64 if small else 256
+    patch = (1, side, side) if entry.dimensions == 2 else ((16, 32, 32) if small else (96, 96, 144))
+    volume = (4, side, side) if entry.dimensions == 2 else patch
+    channels = tuple(Channel((-1000, 1000), 0, 500) for _ in range(entry.in_channels))
+    card = InputCard((3.0, 3.0, 3.0), patch, 0.5, -1000, channels)
+    torch.manual_seed(0)
+    arguments = {"width": 0.25} if small else {}
+    network = build(name, in_channels=entry.in_channels, classes=entry.classes, **arguments)
+    network = network.eval().requires_grad_(requires_grad=False).to(device)
+    hu = torch.randn(volume, device=device) * 200
+    look = look_at(hu, card)
+    tiles = 200 if entry.dimensions == 2 else 16  # of a CT of 200 slices, body 110 x 160 voxels of 3 mm
+    per_pass = volume[0] if entry.dimensions == 2 else 1
+
+    def ms(batch: int, precision: torch.dtype, rounds: int) -> float:
+        spent = []
+        for _ in range(1 + rounds):
+            with _timed(device) as seconds:
+                blended(network, look, card, batch=batch, precision=precision)
+            spent.append(seconds[0])
+        return min(spent[1:]) * 1000 * tiles / per_pass
+
+    plain = ms(1, torch.float32, 1)
+    if device.type == "cuda":
+        flat = torch.channels_last if entry.dimensions == 2 else torch.channels_last_3d
+        network.to(memory_format=flat)
+        return plain, ms(per_pass, torch.float16, 2), tiles
+    return plain, ms(1, torch.float32, 1), tiles
+
+
+@contextlib.contextmanager
+def _timed(device: torch.device) -> Iterator[list[float]]:
+    seconds = [0.0]
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+    start = time.perf_counter()
+    yield seconds
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+    seconds[0] = time.perf_counter() - start
+
+
+def _dscs(a: Segmentation, b: Segmentation, volume: CtVolume) -> dict[str, float]:
+    shape = volume.hu.shape
+    found = {}
+    for name in sorted(set(a.structures) | set(b.structures)):
+        masks = [one.structures[name].mask(shape) if name in one.structures else None for one in (a, b)]
+        if masks[0] is None or masks[1] is None:
+            found[name] = 0.0
+            continue
+        x, y = masks
+        found[name] = round(float(2 * (x & y).sum() / (x.sum() + y.sum())), 5)
+    return found
+
+
+def _same_bits(a: Segmentation, b: Segmentation) -> bool:
+    if set(a.structures) != set(b.structures):
+        return False
+    return all(np.array_equal(a.structures[n].field, b.structures[n].field) for n in a.structures)
+
+
+if __name__ == "__main__":
+    main()
