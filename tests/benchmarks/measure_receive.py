@@ -65,7 +65,7 @@ def measure(settings: Settings) -> Scoreboard:
 def _turn(name: str, folder: Path, images: list[Image]) -> Figures:
     with receiver(name, folder) as (process, port):
         before = cpu_seconds(family(process.pid))
-        seconds = send(port, images, called=TITLE, calling=CALLER)
+        seconds = send(port, images, called=TITLE, calling=CALLER).seconds
         spent = cpu_seconds(family(process.pid)) - before
         figures = {"seconds": seconds, "cpu_ms": 1000 * spent / len(images)}
         if name == "ours":  # pynetdicom's application takes ten, DCMTK's one after the other

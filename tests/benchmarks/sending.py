@@ -7,6 +7,7 @@ sends the next image when the one before is acknowledged, as C-STORE without an 
 from __future__ import annotations
 
 import hashlib
+import itertools
 import socket
 import struct
 import time
@@ -14,6 +15,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import pydicom
 
@@ -64,8 +66,15 @@ def _other(uid: bytes, word: str) -> bytes:
     return (b"2.25.1" + digits)[: len(uid)].ljust(len(uid), b"7")
 
 
-def send(port: int, images: Sequence[Image], *, called: str, calling: str) -> float:
-    """Store images over one association; seconds from its request to its release.
+class Sent(NamedTuple):
+    """Seconds from the association's request to its release; the longest between two acknowledgements."""
+
+    seconds: float
+    longest_gap_seconds: float
+
+
+def send(port: int, images: Sequence[Image], *, called: str, calling: str) -> Sent:
+    """Store images over one association.
 
     Raises:
         RuntimeError: the receiver refuses the association or an image.
@@ -77,15 +86,18 @@ def send(port: int, images: Sequence[Image], *, called: str, calling: str) -> fl
         kind, accepted = _pdu(connection)
         if kind != 2:
             raise RuntimeError("the association was refused")
+        acknowledged: list[float] = []
         longest = min(_announced(accepted) or _LONGEST_PDU, _LONGEST_PDU) - 6
         for number, image in enumerate(images, 1):
             connection.sendall(_message(number, image, longest - longest % 2))
             _, answer = _pdu(connection)
             if b"\0\0\0\x09\2\0\0\0\0\0" not in answer:  # Status (0000,0900), length 2, 0x0000
                 raise RuntimeError("an image was not stored")
+            acknowledged.append(time.perf_counter())
         connection.sendall(struct.pack(">BBLL", 5, 0, 4, 0))
         _pdu(connection)
-        return time.perf_counter() - began
+        gap = max((later - earlier for earlier, later in itertools.pairwise(acknowledged)), default=0.0)
+        return Sent(time.perf_counter() - began, gap)
 
 
 def associate_at_once(port: int, count: int, *, called: str, calling: str) -> float:
