@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
+import highdicom
 from pydicom import Dataset
+from pydicom.sr.codedict import codes
 
 from models.volume import Provenance
 from service.contouring.structure_names import Code, Roi
@@ -12,9 +14,6 @@ from service.contouring.structure_names import Code, Roi
 MODEL_NAME: Final = "Delineate"
 
 _CLASSICAL_MODELS: Final = frozenset({"external"})
-
-ARTIFICIAL_INTELLIGENCE: Final = Code("123110", "DCM", "Artificial Intelligence")
-MORPHOLOGICAL_OPERATIONS: Final = Code("123104", "DCM", "Morphological Operations")
 
 
 def roi_item(number: int, name: str, description: str, made_by: Provenance) -> Dataset:
@@ -25,12 +24,14 @@ def roi_item(number: int, name: str, description: str, made_by: Provenance) -> D
     item.ROIDescription = description
     item.ROIGenerationAlgorithm = "AUTOMATIC"
     item.ROIGenerationDescription = f"{made_by.model} {made_by.version}, sha256 {made_by.sha256[:16]}"[:64]
-    item.ROIDerivationAlgorithmIdentificationSequence = [_algorithm(made_by)]
+    item.ROIDerivationAlgorithmIdentificationSequence = _algorithm(made_by)
     return item
 
 
-def _algorithm(made_by: Provenance) -> Dataset:
+def _algorithm(made_by: Provenance) -> highdicom.AlgorithmIdentificationSequence:
     """Algorithm Identification Macro (PS3.3 Table 10-19), its family from CID 7162."""
+    family = codes.cid7162
+    is_classical = made_by.model in _CLASSICAL_MODELS
     parameters = {
         "sha256": made_by.sha256,
         "device": made_by.device,
@@ -39,15 +40,13 @@ def _algorithm(made_by: Provenance) -> Dataset:
     }
     if made_by.steps_down:
         parameters["steps_down"] = " ".join(made_by.steps_down)
-    item = Dataset()
-    item.AlgorithmName = made_by.model
-    item.AlgorithmVersion = made_by.version
-    item.AlgorithmFamilyCodeSequence = [
-        _concept(MORPHOLOGICAL_OPERATIONS if made_by.model in _CLASSICAL_MODELS else ARTIFICIAL_INTELLIGENCE)
-    ]
-    item.AlgorithmSource = MODEL_NAME
-    item.AlgorithmParameters = ",".join(f"{key}={value}" for key, value in parameters.items())
-    return item
+    return highdicom.AlgorithmIdentificationSequence(
+        name=made_by.model,
+        family=family.MorphologicalOperations if is_classical else family.ArtificialIntelligence,
+        version=made_by.version,
+        source=MODEL_NAME,
+        parameters=parameters,
+    )
 
 
 def observation_item(number: int, roi: Roi, name: str) -> Dataset:
@@ -68,6 +67,4 @@ def observation_item(number: int, roi: Roi, name: str) -> Dataset:
 
 
 def _concept(code: Code) -> Dataset:
-    item = Dataset()
-    item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning = code.value, code.scheme, code.meaning
-    return item
+    return highdicom.sr.CodedConcept(code.value, code.scheme, code.meaning)

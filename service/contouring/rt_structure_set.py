@@ -11,9 +11,9 @@ from datetime import datetime
 from io import BytesIO
 from typing import Final
 
+import highdicom
 from pydicom import Dataset, dcmwrite
 from pydicom.dataelem import RawDataElement
-from pydicom.dataset import FileMetaDataset
 from pydicom.tag import Tag
 from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian, RTStructureSetStorage
 
@@ -37,20 +37,6 @@ SERIES_NUMBER: Final = 9001
 
 PATIENT_UNNAMED: Final = "structure-set.patient-unnamed"
 """Code of the refusal where a receiver needs a Patient Name and ID that the CT does not have."""
-
-_EMPTY_IF_UNKNOWN: Final = (
-    "PatientName",
-    "PatientID",
-    "PatientBirthDate",
-    "PatientSex",
-    "StudyDate",
-    "StudyTime",
-    "ReferringPhysicianName",
-    "StudyID",
-    "AccessionNumber",
-    "PositionReferenceIndicator",
-)
-"""Type 2 of the modules that are copied (PS3.5 7.4.3)."""
 
 _DETACHED_STUDY: Final = "1.2.840.10008.3.1.2.3.1"
 """Detached Study Management: retired, and still what readers look for in the RT Referenced Study Sequence."""
@@ -83,7 +69,7 @@ class Authorship:
     notes: tuple[str, ...] = ()
 
 
-class RtStructureSet(Dataset):
+class RtStructureSet(highdicom.SOPClass):
     """An RT Structure Set of one CT.
 
     Args:
@@ -111,8 +97,16 @@ class RtStructureSet(Dataset):
             message = "made_at has no time zone"
             raise ValueError(message)
         explicit = profile.transfer_syntax == "explicit"
-        super().__init__()
-        self._identify(authorship, ExplicitVRLittleEndian if explicit else ImplicitVRLittleEndian)
+        super().__init__(
+            study_instance_uid=series.study_instance_uid,
+            series_instance_uid=authorship.series_instance_uid,
+            series_number=SERIES_NUMBER,
+            sop_instance_uid=authorship.sop_instance_uid,
+            sop_class_uid=RTStructureSetStorage,
+            instance_number=1,
+            modality="RTSTRUCT",
+            transfer_syntax_uid=ExplicitVRLittleEndian if explicit else ImplicitVRLittleEndian,
+        )
         self._encoder = ElementEncoder(explicit)
         self._repertoire = character_set_of(series.header)
         self._copy(series.header, profile)
@@ -145,19 +139,6 @@ class RtStructureSet(Dataset):
         dcmwrite(buffer, self, enforce_file_format=True)
         return buffer.getvalue()
 
-    def _identify(self, authorship: Authorship, transfer_syntax: UID) -> None:
-        """SOP Common, RT Series and File Meta Information."""
-        self.SOPClassUID = RTStructureSetStorage
-        self.SOPInstanceUID = authorship.sop_instance_uid
-        self.SeriesInstanceUID = authorship.series_instance_uid
-        self.SeriesNumber, self.InstanceNumber, self.Modality = SERIES_NUMBER, 1, "RTSTRUCT"
-        self.file_meta = FileMetaDataset()
-        self.file_meta.MediaStorageSOPClassUID = RTStructureSetStorage
-        self.file_meta.MediaStorageSOPInstanceUID = UID(authorship.sop_instance_uid)
-        self.file_meta.TransferSyntaxUID = transfer_syntax
-        self.file_meta.ImplementationClassUID = UID(IMPLEMENTATION_CLASS_UID)
-        self.file_meta.ImplementationVersionName = IMPLEMENTATION_VERSION_NAME
-
     def _copy(self, header: Dataset, profile: Profile) -> None:
         if profile.needs_patient_name and not (
             value_bytes(header, "PatientName").strip(b"^= ") and value_bytes(header, "PatientID")
@@ -169,10 +150,9 @@ class RtStructureSet(Dataset):
             )
         for element in patient_and_study(header, self._encoder):
             self[element.tag] = element
-        for keyword in _EMPTY_IF_UNKNOWN:
-            if keyword not in self:
-                setattr(self, keyword, None)
-        self.OperatorsName = None
+        if "PositionReferenceIndicator" not in self:
+            self.PositionReferenceIndicator = ""
+        self.OperatorsName = ""
 
     def _add_equipment(self, authorship: Authorship, provenance: Provenance, header: Dataset) -> None:
         """General Equipment (PS3.3 C.7.5.1), who acquired the CT, and the program that encoded this."""
@@ -189,6 +169,8 @@ class RtStructureSet(Dataset):
         acquired = acquisition_equipment(header, self._encoder)
         if acquired is not None:
             self._add_raw(0x0018A001, acquired)
+        self.file_meta.ImplementationClassUID = UID(IMPLEMENTATION_CLASS_UID)
+        self.file_meta.ImplementationVersionName = IMPLEMENTATION_VERSION_NAME
 
     def _add_texts(self, authorship: Authorship, texts: SetTexts, profile: Profile) -> None:
         def fits(text: str, characters: int) -> str:

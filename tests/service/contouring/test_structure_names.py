@@ -4,7 +4,6 @@ import pytest
 from pydicom.sr._concepts_dict import concepts
 
 from service.config.site import Protocol, Structure
-from service.contouring.roi_items import ARTIFICIAL_INTELLIGENCE, MORPHOLOGICAL_OPERATIONS
 from service.contouring.structure_names import (
     ANATOMY,
     BODY_MODEL,
@@ -43,7 +42,6 @@ def codes():
         if structure.code is not None:
             yield structure.code
     yield from (ANATOMY, TARGET, BODY_MODEL, Laterality.L.value, Laterality.R.value)
-    yield from (ARTIFICIAL_INTELLIGENCE, MORPHOLOGICAL_OPERATIONS)
 
 
 @pytest.mark.parametrize("code", sorted(set(codes()), key=str), ids=lambda code: code.meaning)
