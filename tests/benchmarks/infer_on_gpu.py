@@ -9,17 +9,15 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import json
 import os
 import signal
 import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 TESTS = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(TESTS), str(TESTS.parent)]
@@ -27,66 +25,19 @@ sys.path[:0] = [str(TESTS), str(TESTS.parent)]
 import numpy as np  # noqa: E402
 import torch  # noqa: E402
 from benchmarks import infer_peers, painted_case  # noqa: E402
+from benchmarks.gpu_report import Budget, OutOfTime, Report, timed  # noqa: E402
+from benchmarks.network_times import network_ms  # noqa: E402
 
 from models.card import read_card  # noqa: E402
 from models.catalog import SHIPPED  # noqa: E402
-from models.input_card import Channel, InputCard  # noqa: E402
 from models.network_layout import for_inference  # noqa: E402
-from models.network_run import attempts  # noqa: E402
-from models.networks import NETWORKS, build  # noqa: E402
+from models.networks import NETWORKS  # noqa: E402
 from models.predictor import Predictor, load  # noqa: E402
-from models.sliding_window import blended, look_at  # noqa: E402
 from models.training.phantom import NEVER_TRAINED_FROM_SEED, pelvic_phantom  # noqa: E402
 from models.volume import CtVolume, Segmentation  # noqa: E402
 
 PARTS = ("ours", "monai", "nnunet-network", "rtstruct", "agreement", "compiled", "networks", "nnunet")
 FAILURES = (ImportError, RuntimeError, LookupError, TypeError, ValueError, AttributeError, OSError)
-
-
-class OutOfTime(Exception):
-    """The budget is spent."""
-
-
-@dataclass
-class Budget:
-    """Seconds that are left; what is running when they end is broken off."""
-
-    seconds: float
-    started: float = field(default_factory=time.perf_counter)
-
-    def __post_init__(self) -> None:
-        signal.signal(signal.SIGALRM, self._ring)
-        signal.setitimer(signal.ITIMER_REAL, self.seconds)
-
-    @property
-    def left(self) -> float:
-        return self.seconds - (time.perf_counter() - self.started)
-
-    def _ring(self, *_: object) -> None:
-        raise OutOfTime
-
-
-@dataclass
-class Report:
-    """Rows of words and figures; each is printed as soon as it is known."""
-
-    out: Path
-    facts: dict[str, Any]
-    rows: list[dict[str, Any]] = field(default_factory=list)
-
-    def add(self, part: str, what: str, **figures: Any) -> None:
-        self.rows.append({"part": part, "what": what, **figures})
-        shown = "  ".join(f"{k} {v:.4g}" if isinstance(v, float) else f"{k} {v}" for k, v in figures.items())
-        print(f"{part:15}{what:42}{shown}", flush=True)
-        self.write()
-
-    def write(self) -> None:
-        self.out.mkdir(parents=True, exist_ok=True)
-        document = {**self.facts, "rows": self.rows}
-        (self.out / "infer_on_gpu.json").write_text(json.dumps(document, indent=1) + "\n")
-
-    def of(self, what: str, figure: str) -> float | None:
-        return next((row[figure] for row in self.rows if row["what"] == what and figure in row), None)
 
 
 def main() -> None:
@@ -180,7 +131,7 @@ class Session:
         found = [first]
         whole = []
         for _ in range(rounds):
-            with _timed(self._device) as seconds:
+            with timed(self._device) as seconds:
                 found.append(predictor.segment(self._ct))
             whole.append(seconds[0])
         best = min(found[1:], key=lambda one: sum(one.seconds.values()))
@@ -231,7 +182,7 @@ class Session:
             torch.cuda.reset_peak_memory_stats()
         spent = []
         for _ in range(rounds):
-            with _timed(self._device) as seconds:
+            with timed(self._device) as seconds:
                 run()
             spent.append(seconds[0])
         peak = torch.cuda.max_memory_allocated() / 2**30 if self._device.type == "cuda" else 0.0
@@ -292,7 +243,7 @@ class Session:
             if self._budget.left < 5:
                 raise OutOfTime
             try:
-                plain, ours, tiles = _network_ms(name, self._device, small=self._small)
+                plain, ours, tiles = network_ms(name, self._device, small=self._small)
             except RuntimeError as error:
                 self._report.add("networks", name, reason=str(error)[:120])
                 continue
@@ -315,49 +266,6 @@ class Session:
         )
         found = {name: self._report.of(name, "seconds") for name in peers}
         return {name: value / best for name, value in found.items() if value and best}
-
-
-def _network_ms(name: str, device: torch.device, *, small: bool) -> tuple[float, float, int]:
-    entry = NETWORKS[name]
-    side = 64 if small else 256
-    patch = (1, side, side) if entry.dimensions == 2 else ((16, 32, 32) if small else (96, 96, 144))
-    volume = (4 if small else 64, side, side) if entry.dimensions == 2 else patch
-    channels = tuple(Channel((-1000, 1000), 0, 500) for _ in range(entry.in_channels))
-    card = InputCard((3.0, 3.0, 3.0), patch, 0.5, -1000, channels)
-    torch.manual_seed(0)
-    arguments = {"width": 0.25} if small else {}
-    network = build(name, in_channels=entry.in_channels, classes=entry.classes, **arguments)
-    network = network.eval().requires_grad_(requires_grad=False).to(device)
-    hu = torch.randn(volume, device=device) * 200
-    look = look_at(hu, card)
-    tiles = 200 if entry.dimensions == 2 else 16  # of a CT of 200 slices, body 110 x 160 voxels of 3 mm
-    per_pass = volume[0] if entry.dimensions == 2 else 1
-
-    def ms(batch: int, precision: torch.dtype, rounds: int) -> float:
-        spent = []
-        for _ in range(1 + rounds):
-            with _timed(device) as seconds:
-                blended(network, look, card, batch=batch, precision=precision)
-            spent.append(seconds[0])
-        return min(spent[1:]) * 1000 * tiles / per_pass
-
-    plain = ms(4, torch.float32, 1)
-    for_inference(network, device)
-    if device.type == "cuda":
-        return plain, ms(attempts(device, patch)[0].batch, torch.float16, 2), tiles
-    return plain, ms(1, torch.float32, 1), tiles
-
-
-@contextlib.contextmanager
-def _timed(device: torch.device) -> Iterator[list[float]]:
-    seconds = [0.0]
-    if device.type == "cuda":
-        torch.cuda.synchronize()
-    start = time.perf_counter()
-    yield seconds
-    if device.type == "cuda":
-        torch.cuda.synchronize()
-    seconds[0] = time.perf_counter() - start
 
 
 def _dscs(a: Segmentation, b: Segmentation, volume: CtVolume) -> dict[str, float]:
