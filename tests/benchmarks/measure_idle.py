@@ -20,7 +20,7 @@ from running_node import RunningNode, wait_until
 _STARTS, _IDLE_SECONDS, _SLICES = 5, 60.0, 200
 _SHIPPED = {
     "external": {"model": "external@1.0", "structures": {"External": None}},
-    "pelvis-ct": {"model": "pelvis-ct@1.1", "allow_unvalidated": True, "structures": {"Bladder": None}},
+    "pelvis-ct": {"model": "pelvis-ct@2.0", "allow_unvalidated": True, "structures": {"Bladder": None}},
 }
 _BARS = {
     "cpu": Bar("<=", 5.0, of="ours"),

@@ -37,7 +37,7 @@ from service.contouring.profiles import profile_named
 from service.contouring.segment import ModelClient
 from service.dicom.ct_writer import write_ct
 
-MODEL = "pelvis-ct@1.1"
+MODEL = "pelvis-ct@2.0"
 _SHAPE_ON_GPU = (200, 512, 512)
 _CTS_ON_GPU, _CTS_ON_CPU, _ROUNDS = 40, 8, 3
 _BUSY = Bar(">=", 90.0, of="ours")
