@@ -22,6 +22,7 @@ from pynetdicom.sop_class import CTImageStorage, RTStructureSetStorage, Verifica
 
 from service.backlog.ledger import Ledger
 from service.backlog.records import Job, JobState
+from service.delivery.answers import answers_kept
 
 _MARK = "DELINEATE_NODE_UNDER_TEST"
 
@@ -158,7 +159,8 @@ def send_ct(
     association = ae.associate("127.0.0.1", port, ae_title=called)
     assert association.is_established, "the node did not take the association"
     try:
-        return [int(association.send_c_store(ds).Status) for ds in datasets]
+        with answers_kept(association):
+            return [int(association.send_c_store(ds).Status) for ds in datasets]
     finally:
         association.release()
 

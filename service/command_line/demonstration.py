@@ -171,6 +171,8 @@ def _send(files: list[Path], port: int) -> None:
     from pydicom.uid import CTImageStorage
     from pynetdicom import AE
 
+    from service.delivery.answers import answers_kept
+
     ae = AE("DEMO_SCANNER")
     ae.add_requested_context(CTImageStorage)
     # The node answers when an image is on disk. Just after an installation the disk may be busy for a minute.
@@ -178,7 +180,8 @@ def _send(files: list[Path], port: int) -> None:
     association = ae.associate("127.0.0.1", port, ae_title="DELINEATE")
     statuses: list[int | None] = []
     if association.is_established:
-        statuses = [association.send_c_store(file).get("Status") for file in files]
+        with answers_kept(association):
+            statuses = [association.send_c_store(file).get("Status") for file in files]
         association.release()
     if statuses != [0] * len(files):
         raise DeliveryFailed("demo.not-sent", "The node did not take the phantom CT; its log is node.log.")

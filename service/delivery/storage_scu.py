@@ -21,6 +21,7 @@ from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
 
 from service import failpoints
 from service.delivery import outcome
+from service.delivery.answers import answers_kept
 from service.delivery.association import Peer, Watch, associate
 from service.delivery.outcome import Outcome
 
@@ -91,12 +92,13 @@ def send_all(files: Sequence[Path], peer: Peer) -> Iterator[tuple[Path, Outcome]
             yield batch[0].file, association
             return
         try:
-            for instance in batch:
-                found = _store(instance, association, watch)
-                yield instance.file, found
-                waiting.remove(instance)
-                if found in _BROKEN:
-                    break
+            with answers_kept(association):
+                for instance in batch:
+                    found = _store(instance, association, watch)
+                    yield instance.file, found
+                    waiting.remove(instance)
+                    if found in _BROKEN:
+                        break
         finally:
             _end(association)
             watch.close()
