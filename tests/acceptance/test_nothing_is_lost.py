@@ -25,6 +25,7 @@ from running_node import ReceivingTps, RunningNode, free_port, series_of, wait_u
 
 from service.backlog.records import DeliveryState, JobState
 from service.backlog.spool import Spool
+from service.delivery.answers import answers_kept
 from service.delivery.association import Watch, associate
 from service.delivery.outcome import Outcome
 from service.delivery.storage_scu import Peer
@@ -103,20 +104,21 @@ class Sender(threading.Thread):
         if isinstance(association, Outcome):
             return None
         transfer = OpenTransfer(association, watch)
-        for file in waiting[: self._at_once]:
-            ds = pydicom.dcmread(file)
-            uid = str(ds.SOPInstanceUID)
-            self.needless += uid in self.acknowledged
-            watch.expect(file.stat().st_size)
-            try:
-                status = association.send_c_store(ds)
-            except RuntimeError:  # the association is gone
-                status = pydicom.Dataset()
-            if status.get("Status") != 0x0000:
-                transfer.abort()
-                return None
-            self.acknowledged[uid] = file
-            waiting.remove(file)
+        with answers_kept(association):
+            for file in waiting[: self._at_once]:
+                ds = pydicom.dcmread(file)
+                uid = str(ds.SOPInstanceUID)
+                self.needless += uid in self.acknowledged
+                watch.expect(file.stat().st_size)
+                try:
+                    status = association.send_c_store(ds)
+                except RuntimeError:  # the association is gone
+                    status = pydicom.Dataset()
+                if status.get("Status") != 0x0000:
+                    transfer.abort()
+                    return None
+                self.acknowledged[uid] = file
+                waiting.remove(file)
         return transfer
 
     def keep_back(self) -> list[Path]:

@@ -34,6 +34,7 @@ from pynetdicom.sop_class import CTImageStorage
 from running_node import NoticeBoard, ReceivingTps, RunningNode, free_port, send_ct, wait_until
 
 from service.backlog.records import JobState
+from service.delivery.answers import answers_kept
 
 pytestmark = [
     pytest.mark.slow,
@@ -168,8 +169,9 @@ def bad_instances(house: House) -> None:
     ae = AE("CTSCANNER")
     ae.add_requested_context(CTImageStorage, "1.2.840.10008.1.2.1")
     association = ae.associate("127.0.0.1", house.node.port, ae_title="DELINEATE")
-    for file in canary_ct(house.folder, 4)[:8]:
-        association.send_c_store(pydicom.dcmread(file))
+    with answers_kept(association):
+        for file in canary_ct(house.folder, 4)[:8]:
+            association.send_c_store(pydicom.dcmread(file))
     association.abort()
 
 

@@ -22,6 +22,7 @@ from models.volume import Grid
 from service.backlog.engine import EngineClient
 from service.backlog.ledger import Ledger
 from service.backlog.records import JobState
+from service.delivery.answers import answers_kept
 from service.dicom.ct_writer import write_ct
 
 pytestmark = pytest.mark.peer
@@ -85,10 +86,11 @@ class Process:
         ae.add_requested_context(CTImageStorage, "1.2.840.10008.1.2.1")
         association = ae.associate("127.0.0.1", self.port, ae_title="DELINEATE")
         statuses: list[int | None] = []
-        for file in files:
-            if not association.is_established:
-                break
-            statuses.append(getattr(association.send_c_store(file), "Status", None))
+        with answers_kept(association):
+            for file in files:
+                if not association.is_established:
+                    break
+                statuses.append(getattr(association.send_c_store(file), "Status", None))
         if association.is_established:
             association.release()
         return statuses
