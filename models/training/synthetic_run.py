@@ -64,7 +64,8 @@ class Synthetic:
         )
         on_gpu = machine.device.type == "cuda"
         producers = self.producers if machine.processes.first or on_gpu else 0
-        stock = DeviceStock(made, folder) if on_gpu else SampleStock(made, folder)
+        own = folder / str(machine.processes.rank)  # each GPU throws its phantoms away when it has read them
+        stock = DeviceStock(made, own) if on_gpu else SampleStock(made, folder)
         return SyntheticLessons(stock, Seen(seed, recipe.batch, self.sees), recipe, machine, producers)
 
     def identity(self) -> dict[str, Any]:

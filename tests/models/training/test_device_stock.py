@@ -5,7 +5,11 @@ import pytest
 import torch
 
 from models.training.device_stock import DeviceStock
+from models.training.learner import Machine
+from models.training.processes import Processes
+from models.training.recipe_book import overridden, recipe_content, recipe_of
 from models.training.sample_stock import SampleRecipe, SampleStock
+from models.training.synthetic_run import Synthetic
 from models.training.tissue_maps import Tissue, TissueMap, write_tissue_maps
 
 NO_GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
@@ -64,3 +68,14 @@ def test_what_goes_wrong_in_the_thread_is_told_to_whoever_waits(recipe, tmp_path
     stock = DeviceStock(missing, tmp_path)
     with stock.produced_ahead(0, first=0), pytest.raises(ValueError, match="tissue maps"):
         stock.get(0)
+
+
+def test_processes_that_train_together_do_not_throw_one_anothers_phantoms_away(tmp_path):
+    small = recipe_of(overridden(recipe_content("unet-res-enc--delineate"), ["validation.cases=0"]))
+    folders = set()
+    for rank in (0, 1):
+        machine = Machine(torch.device("cuda", rank), processes=Processes(rank, 2))
+        stock = Synthetic().lessons(small, tmp_path, 1, machine)._stock
+        assert isinstance(stock, DeviceStock)
+        folders.add(stock._phantoms.folder)
+    assert len(folders) == 2
