@@ -13,7 +13,10 @@ from collections import Counter
 
 import pytest
 
+from service.backlog.engine.worker import RUNS_BEFORE_SET_ASIDE
 from service.backlog.liveness import locks_of
+
+RUNS = RUNS_BEFORE_SET_ASIDE["contour"]
 
 pytestmark = pytest.mark.slow
 
@@ -53,17 +56,29 @@ def test_rows_of_a_living_executor_are_left_alone(client, workers, database_url)
     assert workers.lines("overlap") == []
 
 
-def test_a_row_that_kills_its_process_three_times_is_set_aside_and_told(client, workers):
+def test_a_row_that_was_there_when_its_process_was_killed_four_times_is_not_to_blame(client, workers):
+    """Somebody kills a process four times in a row, or the power fails: that is no poison yet."""
+    client.submit_now("contour", "contour:a:1", "a;sleep=3")
+    for count in range(1, 5):
+        process = workers.start()
+        workers.wait(lambda count=count: len(workers.lines("start", "contour", "a")) == count)
+        workers.kill(process)
+    workers.start()
+    workers.wait(lambda: workers.lines("end", "contour", "a"))
+    assert workers.lines("dead") == []
+
+
+def test_a_row_that_kills_its_process_each_time_is_set_aside_and_told(client, workers):
     client.submit_now("contour", "contour:poison:1", "poison;die", priority=1)
     client.submit_now("contour", "contour:good:1", "good", priority=2)
-    for _ in range(3):
+    for _ in range(RUNS):
         process = workers.start()
         process.wait(40)
         assert process.returncode == -signal.SIGKILL
     workers.start()
     workers.wait(lambda: workers.lines("dead", "contour", "poison"))
     workers.wait(lambda: workers.lines("end", "contour", "good"))
-    assert len(workers.lines("start", "contour", "poison")) == 3
+    assert len(workers.lines("start", "contour", "poison")) == RUNS
     assert client.status("contour:poison:1") == "MAX_RECOVERY_ATTEMPTS_EXCEEDED"
     assert client.counts()["contour"]["max_recovery_attempts_exceeded"] == 1
     time.sleep(2.5)
@@ -75,7 +90,7 @@ def test_rows_that_ran_beside_one_that_kills_are_not_set_aside_with_it(client, w
     for name in ("one", "two"):
         client.submit_now("contour", f"contour:{name}:1", f"{name};sleep=1", priority=1)
     client.submit_now("contour", "contour:poison:1", "poison;die=0.5", priority=2)
-    for _ in range(8):
+    for _ in range(2 * RUNS + 2):
         process = workers.start(queues="contour=3")
         try:
             process.wait(12)
@@ -85,19 +100,19 @@ def test_rows_that_ran_beside_one_that_kills_are_not_set_aside_with_it(client, w
     workers.wait(lambda: workers.lines("dead", "contour", "poison"))
     workers.wait(lambda: all(workers.lines("end", "contour", name) for name in ("one", "two")))
     workers.wait(lambda: client.under_way() == set())
-    assert len(workers.lines("start", "contour", "poison")) == 3
+    assert len(workers.lines("start", "contour", "poison")) == RUNS
     assert [line for line in workers.lines("dead") if "poison" not in line] == []
     assert workers.lines("overlap") == []
 
 
 def test_a_row_set_aside_may_be_resumed_by_a_person(client, workers):
     client.submit_now("contour", "contour:poison:1", "poison;die")
-    for _ in range(3):
+    for _ in range(RUNS):
         workers.start().wait(40)
     workers.start()
     workers.wait(lambda: workers.lines("dead", "contour", "poison"))
     client.resume("contour:poison:1", "contour")
-    workers.wait(lambda: len(workers.lines("start", "contour", "poison")) == 4)
+    workers.wait(lambda: len(workers.lines("start", "contour", "poison")) == RUNS + 1)
 
 
 def test_a_retry_that_waits_survives_the_restart(client, workers):
