@@ -1,5 +1,5 @@
 # Two commands: `make demo` runs the main job, `make test` runs every test. Each installs what it needs.
-.PHONY: setup demo test bench check format docs
+.PHONY: setup demo test bench check format docs chaos
 
 setup:
 	@setup/environment.sh
@@ -27,6 +27,13 @@ bench: setup
 bench-%: setup
 	@setup/debian.sh
 	PYTHONPATH=tests .venv/bin/python -m benchmarks $*
+
+# Kills anything at any time while CTs are under way, then counts: build/chaos.json and a picture beside it.
+SERIES ?= 200
+DATABASE ?= sqlite
+chaos: setup
+	@setup/debian.sh
+	PYTHONPATH=tests .venv/bin/python -m faults.chaos --series $(SERIES) --database $(DATABASE) $(if $(SEED),--seed $(SEED))
 
 format: setup
 	.venv/bin/ruff check --fix .
