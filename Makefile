@@ -1,5 +1,5 @@
 # Two commands: `make demo` runs the main job, `make test` runs every test. Each installs what it needs.
-.PHONY: setup demo test bench check format docs chaos
+.PHONY: setup demo test bench check format docs chaos power-loss
 
 setup:
 	@setup/environment.sh
@@ -34,6 +34,12 @@ DATABASE ?= sqlite
 chaos: setup
 	@setup/debian.sh
 	PYTHONPATH=tests .venv/bin/python -m faults.chaos --series $(SERIES) --database $(DATABASE) $(if $(SEED),--seed $(SEED))
+
+# Cuts the power of the disk that spool and database lie on (root only): build/power-loss.json.
+CUTS ?= 50
+power-loss: setup
+	@setup/debian.sh
+	PYTHONPATH=tests .venv/bin/python -m faults.power_loss --cuts $(CUTS) --database $(DATABASE) $(if $(SEED),--seed $(SEED))
 
 format: setup
 	.venv/bin/ruff check --fix .

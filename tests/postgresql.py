@@ -28,17 +28,27 @@ class Unavailable(Exception):
 
 
 class Cluster:
-    """A running server with trust authentication on loopback."""
+    """A running server with trust authentication on loopback.
 
-    def __init__(self) -> None:
+    Args:
+        parent: its data are below this folder; everybody must be able to look into it.
+        durable: what is committed reaches the disk, as it must where power is cut.
+        environment: further variables of the server.
+    """
+
+    def __init__(
+        self, parent: Path | None = None, *, durable: bool = False, environment: dict[str, str] | None = None
+    ) -> None:
         if not _VERSIONS:
             message = "PostgreSQL is not installed (Debian: postgresql)"
             raise Unavailable(message)
         self._bin = _VERSIONS[0]
         self._as_user = {"user": _USER, "group": _USER, "extra_groups": []} if os.geteuid() == 0 else {}
-        self.folder = Path(tempfile.mkdtemp(prefix="delineate-postgresql-"))
+        self.folder = Path(tempfile.mkdtemp(prefix="delineate-postgresql-", dir=parent))
         if self._as_user:
             shutil.chown(self.folder, _USER, _USER)
+        self._durable = "on" if durable else "off"
+        self._environment = os.environ | (environment or {})
         self._data = self.folder / "data"
         self._run(
             "initdb", "-D", self._data, "-U", _USER, "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync"
@@ -53,7 +63,7 @@ class Cluster:
             "listen_addresses": "127.0.0.1",
             "port": self.port,
             "unix_socket_directories": self.folder,
-            "fsync": "off",
+            "fsync": self._durable,
             "max_connections": 200,
         }
         options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
@@ -63,6 +73,7 @@ class Cluster:
                 stdout=log,
                 stderr=log,
                 cwd=self.folder,
+                env=self._environment,
                 preexec_fn=_end_with_parent,
                 **self._as_user,
             )
@@ -130,9 +141,11 @@ class Cluster:
 
 
 @contextmanager
-def cluster() -> Iterator[Cluster]:
-    """A server for the length of the block."""
-    running = Cluster()
+def cluster(
+    parent: Path | None = None, *, durable: bool = False, environment: dict[str, str] | None = None
+) -> Iterator[Cluster]:
+    """A server for the length of the block; see :class:`Cluster`."""
+    running = Cluster(parent, durable=durable, environment=environment)
     try:
         yield running
     finally:

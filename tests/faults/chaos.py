@@ -24,19 +24,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import psycopg
 from faults.chaos_picture import draw
+from faults.person import Person
 from faults.recording_bundle import records_of
 from faults.site import Site
 from postgresql import Cluster, cluster
 from running_node import wait_until
-
-from service.backlog.records import JobState
-
-if TYPE_CHECKING:
-    from service.backlog.records import Job
 
 _DATABASE = "database"
 _START_CPU_SECONDS = {"arrival": 1.0, "model-process": 1.4, "work": 1.5, "serve": 0.15}
@@ -150,8 +146,7 @@ class Chaos:
         self.killer = Killer(site, server, random.Random(seed))
         self.outage: list[float] = []
         self.started = time.monotonic()
-        self.people: Counter[str] = Counter()
-        """What a person had to do: ``released``, ``retried`` and, of those, ``untold``."""
+        self.person = Person(site, lambda: self._progress("settling"))
         self._seed = seed
         self._say = say
         self._said = 0.0
@@ -173,7 +168,7 @@ class Chaos:
         self.killer.stop()
         self._bring_it_back()
         killing_seconds = time.monotonic() - self.started
-        is_settled = self._settle(60 + 2.0 * len(site.numbers))
+        is_settled = self.person.settle(60 + 2.0 * len(site.numbers))
         return self._count(killing_seconds, is_settled=is_settled)
 
     def _take_a_destination_away(self, part_sent: float) -> None:
@@ -188,34 +183,6 @@ class Chaos:
         if len(self.outage) == 1:
             self.outage.append(time.monotonic())
             self.site.destinations["archive"].open()
-
-    def _settle(self, seconds: float) -> bool:
-        """Nothing is killed any more; a person does what only a person can. Whether all came to rest."""
-        site = self.site
-        deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline:
-            self._progress("settling")
-            time.sleep(0.5)
-            if any(sender.is_alive() for sender in site.senders):
-                continue
-            for job in site.jobs_for_a_person():
-                self._act_on(job)
-            if site.under_way() == 0 and site.sets_missing() == 0:
-                return True
-        return False
-
-    def _act_on(self, job: Job) -> None:
-        is_told = True
-        try:
-            wait_until(lambda: self.site.is_told(job), 30)
-        except TimeoutError:
-            is_told = False
-        act, word = ("release", "released") if job.state is JobState.HELD else ("retry", "retried")
-        done = self.site.node.command(act, job.id, check=False)
-        if done.returncode == 0:
-            self.people[word] += 1
-            self.people["untold"] += not is_told
-            self.people[f"{word} for {job.code}"] += 1
 
     def _count(self, killing_seconds: float, *, is_settled: bool) -> dict[str, Any]:
         site = self.site
@@ -237,10 +204,7 @@ class Chaos:
             "sent_more_than_once": sum(len(one.deliveries) - len(one.received) for one in destinations),
             "runs_of_the_model": len(records_of(site.records, "start")),
             "kills_by_role": dict(sorted(Counter(role for _, role in self.killer.kills).items())),
-            "released": self.people["released"],
-            "set_aside_and_retried": self.people["retried"],
-            "untold": self.people["untold"],
-            "reasons": {word: number for word, number in self.people.items() if " for " in word},
+            **self.person.report(),
             "killing_seconds": round(killing_seconds, 1),
             "seconds": round(time.monotonic() - self.started, 1),
             "seed": self._seed,

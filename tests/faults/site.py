@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,10 @@ from faults.recording_bundle import numbered_ct, series_uid_of, write_recording_
 from persistent_sender import Sender
 from running_node import NoticeBoard, RunningNode, free_port
 
+from service.backlog.engine import EngineClient
+from service.backlog.operations import Operations
 from service.backlog.records import DeliveryState, Job, JobState
-from service.backlog.spool import Spool
+from service.backlog.spool import hashed
 
 SENDERS = {"SCANNER1": 100, "SCANNER2": 100, "ARCHIVE": 4, "TPS1": 6, "EACHIMAGE": 1}
 """By AE title: how many images it sends in one association."""
@@ -43,6 +46,8 @@ class Site:
         self.records = folder / "records"
         write_recording_bundle(folder / "bundles", self.records)
         self.board = NoticeBoard()
+        self.paces: int | None = None
+        """How many series each sender may have begun, if that shall not depend on what has come back."""
         self.destinations = {name: Destination(name.upper()) for name in ("tps", "archive")}
         port = free_port()
         self.node = RunningNode(folder, self._config(database, port, node), storage=storage)
@@ -76,6 +81,8 @@ class Site:
 
     def _may_send(self, nth: int) -> bool:
         """Whether a sender may go on to its series of that number, so that there is always one on its way."""
+        if self.paces is not None:
+            return nth < self.paces
         return nth * len(SENDERS) < _UNDER_WAY + max(len(one.received) for one in self.destinations.values())
 
     def images_acknowledged(self) -> int:
@@ -104,11 +111,21 @@ class Site:
 
     def images_not_kept(self) -> int:
         """Acknowledged images that are not in the spool with the pixels that were sent."""
-        spool = Spool(self.node.storage)
-        return sum(_is_kept(spool, file) is False for file in self._acknowledged())
+        return sum(not self.is_kept(file) for file in self.acknowledged())
 
-    def _acknowledged(self) -> Sequence[Path]:
+    def acknowledged(self) -> list[Path]:
+        """The files of all images that the senders need never send again."""
         return [file for sender in self.senders for file in list(sender.acknowledged.values())]
+
+    def is_kept(self, file: Path) -> bool:
+        """Whether the image that was sent from this file is in the spool with the same pixels."""
+        sent = pydicom.dcmread(file)
+        series, image = str(sent.SeriesInstanceUID), str(sent.SOPInstanceUID)
+        kept = self.node.storage / "spool" / "incoming" / hashed(series) / f"{hashed(image)}.dcm"
+        try:
+            return bool(pydicom.dcmread(kept).PixelData == sent.PixelData)
+        except (OSError, pydicom.errors.InvalidDicomError, AttributeError):
+            return False
 
     def jobs_for_a_person(self) -> list[Job]:
         """Jobs that nobody but a person brings further: held, set aside, refused."""
@@ -118,6 +135,16 @@ class Site:
                 for state in (JobState.HELD, JobState.FAILED, JobState.REFUSED)
                 for job in ledger.find_jobs(state, limit=None)
             ]
+
+    @contextmanager
+    def operations(self) -> Iterator[Operations]:
+        """What a person does by the command line."""
+        with self.node.ledger() as ledger:
+            client = EngineClient(ledger.database_url)
+            try:
+                yield Operations(ledger, client)
+            finally:
+                client.close()
 
     def is_told(self, job: Job) -> bool:
         """Whether people heard of that job."""
@@ -141,14 +168,3 @@ class Site:
         for there in self.destinations.values():
             there.close()
         self.board.close()
-
-
-def _is_kept(spool: Spool, file: Path) -> bool:
-    sent = pydicom.dcmread(file)
-    kept = spool.instance_file(str(sent.SeriesInstanceUID), str(sent.SOPInstanceUID))
-    if not kept.exists():
-        return False
-    try:
-        return bool(pydicom.dcmread(kept).PixelData == sent.PixelData)
-    except (pydicom.errors.InvalidDicomError, AttributeError):
-        return False
