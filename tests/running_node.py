@@ -93,7 +93,10 @@ class ReceivingTps:
         return self.of_series(series_instance_uid)
 
     def close(self) -> None:
-        self._server.shutdown()
+        """Listen no more; nothing happens if it does not."""
+        if self._server is not None:
+            self._server.shutdown()
+            self._server = None
 
 
 class NoticeBoard:

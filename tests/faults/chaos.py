@@ -46,6 +46,8 @@ _LIVES_SECONDS = {
 }
 """How long it may live after that."""
 _OTHERS_LIVE_SECONDS = (1, 7)
+_SET_ASIDE = "max_recovery_attempts_exceeded"
+"""State of the engine's row that was set aside; it stays as a record when its job is retried by another."""
 _CHANCE_OF_DYING_YOUNG = 0.25
 """That it is killed before it is of use."""
 
@@ -198,7 +200,12 @@ class Chaos:
             "overlapping": overlapping,
             "changed": sum(len(one.changed) for one in destinations),
             "settled": is_settled,
-            "left_in_engine": sum(number for counts in engine.values() for number in counts.values()),
+            "left_in_engine": sum(
+                number
+                for counts in engine.values()
+                for state, number in counts.items()
+                if state != _SET_ASIDE
+            ),
             "images": site.images_acknowledged(),
             "sets": site.sets_stored(),
             "sent_more_than_once": sum(len(one.deliveries) - len(one.received) for one in destinations),

@@ -1,19 +1,21 @@
 """A disk of the test's own: ext4 on a loop image, mounted where only this process and its children see it.
 
 Its power can be cut: ``EXT4_IOC_SHUTDOWN`` without flushing the log throws away all that was not made durable,
-as a loss of power does. It can be made read-only, and filled.
+as a loss of power does. It can be filled, and can fail.
 """
 
 from __future__ import annotations
 
 import ctypes
 import fcntl
+import functools
 import os
 import shutil
 import struct
 import subprocess
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 
 _CLONE_NEWNS = 0x00020000
@@ -49,7 +51,7 @@ class Disk:
     def mount(self) -> None:
         """Mount it, at first or after :meth:`unmount`."""
         try:
-            _run("mount", "-o", "loop", self._image, self.folder)
+            _run("mount", "-o", "loop,errors=remount-ro", self._image, self.folder)
         except subprocess.CalledProcessError as error:
             shutil.rmtree(self._home)
             message = "this machine does not let us mount a loop image"
@@ -72,9 +74,13 @@ class Disk:
         finally:
             os.close(descriptor)
 
-    def set_read_only(self, *, on: bool) -> None:
-        """Let nothing be written, or let it again; files that are open for writing must not hinder it."""
-        _run("mount", "-o", f"remount,{'ro' if on else 'rw'}", self.folder)
+    def fail(self) -> None:
+        """The file system finds an error and makes itself read-only, whoever writes just then."""
+        _run("mount", "-o", "remount,abort", self.folder)
+
+    def repair(self) -> None:
+        """Mend what :meth:`fail` left, while it is not mounted."""
+        subprocess.run(["e2fsck", "-p", "-f", self._image], check=False, capture_output=True)
 
     def sync(self) -> None:
         """Make durable all that is on it."""
@@ -83,9 +89,9 @@ class Disk:
     def fill(self, leave_bytes: int = 0) -> Path:
         """Take all the space there is but so much; deleting the file gives it back."""
         ballast = self.folder / "ballast"
-        with ballast.open("ab") as file:
-            free = os.statvfs(self.folder).f_bavail * os.statvfs(self.folder).f_frsize
-            os.posix_fallocate(file.fileno(), 0, max(free - leave_bytes - (1 << 16), 1))
+        with ballast.open("wb", buffering=0) as file, suppress(OSError):
+            while (left := shutil.disk_usage(self.folder).free - leave_bytes) > 0:
+                file.write(bytes(min(left, 1 << 20)))
         return ballast
 
     def close(self) -> None:
@@ -94,10 +100,9 @@ class Disk:
         shutil.rmtree(self._home)
 
 
+@functools.cache
 def _keep_mounts_private() -> None:
     """Give this process a mount namespace of its own, once; what it mounts ends with it at the latest."""
-    if Path("/proc/self/ns/mnt").readlink() != Path(f"/proc/{os.getppid()}/ns/mnt").readlink():
-        return
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.unshare(_CLONE_NEWNS) != 0:
         message = f"this machine gives no mount namespace ({os.strerror(ctypes.get_errno())})"

@@ -85,8 +85,7 @@ class PowerLoss:
                 break
         site.paces = len(site.numbers)
         is_settled = bool(settle_seconds) and self._person.settle(settle_seconds)
-        if is_settled:
-            self._look(site.acknowledged())
+        self._look(site.acknowledged(), again=True)
         return self._count(is_settled=is_settled)
 
     def _wait_for_an_image(self) -> None:
@@ -114,9 +113,9 @@ class PowerLoss:
             self.damaged += 1
         self._look(acknowledged)
 
-    def _look(self, acknowledged: list[Path]) -> None:
-        """See whether images are there that were acknowledged since the last look; in the end all of them."""
-        new = set(acknowledged) - self._checked or set(acknowledged)
+    def _look(self, acknowledged: list[Path], *, again: bool = False) -> None:
+        """See whether images are there that were acknowledged since the last look, or all of them again."""
+        new = set(acknowledged) - (set() if again else self._checked)
         self.lost |= {file for file in new if not self.site.is_kept(file)}
         self._checked |= new
 
@@ -220,7 +219,7 @@ def main() -> None:
             lambda line: print(line, flush=True),
             careless=asked.careless,
         ) as run:
-            found = run.run(asked.cuts, 0 if asked.careless else 120 + 4.0 * asked.cuts)
+            found = run.run(asked.cuts, 0 if asked.careless else 240 + 6.0 * asked.cuts)
     except Unavailable as reason:
         sys.exit(f"not run: {reason}")
     text = json.dumps(found, indent=2)

@@ -21,6 +21,9 @@ _RECORDING = """
     FOLDER = {folder!r}
     answer_of = segment
 
+    def fault_of(number):
+        pass
+
     def note(word, number):
         line = os.open(FOLDER + "/runs", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         os.write(line, f"{{word}} {{number}} {{os.getpid()}}\\n".encode())
@@ -34,6 +37,7 @@ _RECORDING = """
         except BlockingIOError:
             note("overlap", number)
         note("start", number)
+        fault_of(number)
         time.sleep(0.05 + number % 5 * 0.05)
         out = answer_of(volume)
         note("end", number)
@@ -42,10 +46,13 @@ _RECORDING = """
 """
 
 
-def write_recording_bundle(bundles: Path, records: Path) -> None:
-    """The bundle ``recording@1.0``, which writes into the folder ``records``."""
+def write_recording_bundle(bundles: Path, records: Path, more: str = "") -> None:
+    """The bundle ``recording@1.0``, which writes into the folder ``records``; its program ends with ``more``.
+
+    That may define ``fault_of(number)``, which is called in each run, or ``answer_of(volume)``.
+    """
     records.mkdir(parents=True, exist_ok=True)
-    write_bundle(bundles / "recording", MODEL + _RECORDING.format(folder=str(records)))
+    write_bundle(bundles / "recording", MODEL + _RECORDING.format(folder=str(records)) + more)
 
 
 def records_of(records: Path, word: str) -> list[int]:

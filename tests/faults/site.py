@@ -13,7 +13,7 @@ from analytic_bundle import STRUCTURES
 from faults.destination import Destination
 from faults.recording_bundle import numbered_ct, series_uid_of, write_recording_bundle
 from persistent_sender import Sender
-from running_node import NoticeBoard, RunningNode, free_port
+from running_node import NoticeBoard, RunningNode, free_port, send_ct
 
 from service.backlog.engine import EngineClient
 from service.backlog.operations import Operations
@@ -35,16 +35,24 @@ class Site:
         database: ``sqlite`` or a URL.
         series: how many CTs there are, numbered from 1.
         storage: the node's storage folder if not below ``folder``.
+        program: the end of the model's program, see :func:`write_recording_bundle`.
         node: further settings of the node.
     """
 
     def __init__(
-        self, folder: Path, database: str, series: int, storage: Path | None = None, **node: Any
+        self,
+        folder: Path,
+        database: str = "sqlite",
+        series: int = 0,
+        storage: Path | None = None,
+        *,
+        program: str = "",
+        **node: Any,
     ) -> None:
         self.folder = folder
         self.numbers = range(1, series + 1)
         self.records = folder / "records"
-        write_recording_bundle(folder / "bundles", self.records)
+        write_recording_bundle(folder / "bundles", self.records, program)
         self.board = NoticeBoard()
         self.paces: int | None = None
         """How many series each sender may have begun, if that shall not depend on what has come back."""
@@ -112,6 +120,16 @@ class Site:
     def images_not_kept(self) -> int:
         """Acknowledged images that are not in the spool with the pixels that were sent."""
         return sum(not self.is_kept(file) for file in self.acknowledged())
+
+    def send(self, number: int, slices: int | None = None) -> list[int]:
+        """Have a scanner send the CT of that number; the status of each image."""
+        files = numbered_ct(self.folder / f"ct-{number}", number, slices)
+        return send_ct(files, self.node.port, calling="SCANNER1")
+
+    def wait_for_sets(self, number: int, seconds: float = 240.0) -> None:
+        """Wait until each destination has exactly one set of the CT of that number."""
+        for there in self.destinations.values():
+            assert len(there.wait_for_series(series_uid_of(number), 1, seconds)) == 1
 
     def acknowledged(self) -> list[Path]:
         """The files of all images that the senders need never send again."""
