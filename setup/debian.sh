@@ -1,6 +1,6 @@
 #!/bin/sh
-# Install the Debian packages that the tests talk to: DCMTK, Orthanc, dicom3tools, plastimatch, PostgreSQL, and two
-# libraries by which they take fsync away from a process or set its clock.
+# Install the Debian packages that the tests talk to: DCMTK, Orthanc, dicom3tools, plastimatch, PostgreSQL, and a
+# library by which they take fsync away from a process.
 # Their daemons are kept from starting: policy-rc.d is put in place for the time of the installation and restored.
 set -eu
 packages=
@@ -12,7 +12,6 @@ need plastimatch /usr/bin/plastimatch
 ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || packages="$packages postgresql"
 need util-linux /sbin/runuser
 ls /usr/lib/*/libeatmydata.so >/dev/null 2>&1 || packages="$packages libeatmydata1"
-ls /usr/lib/*/faketime/libfaketime.so.1 >/dev/null 2>&1 || packages="$packages libfaketime"
 need e2fsprogs /sbin/mkfs.ext4
 [ -n "$packages" ] || exit 0
 if ! command -v apt-get >/dev/null || [ "$(id -u)" != 0 ]; then
