@@ -138,13 +138,21 @@ def bombs() -> dict[str, tuple[str, bytes]]:
     rows, columns = GRID.shape_zyx[1:]
     size = struct.pack(">HLLLLLLLLH", 0, columns, rows, 0, 0, columns, rows, 0, 0, 16384)
     components = struct.pack(">HH", 0xFF51, 38 + 3 * 16384) + size + b"\x0f\1\1" * 16384
-    coding = bytes.fromhex("ff52000c00000001000504040001 ff5c0013 40 40484850 48485048 48504848 50484850".replace(" ", ""))
+    coding = bytes.fromhex(
+        "ff52000c00000001000504040001 ff5c0013 40 40484850 48485048 48504848 50484850".replace(" ", "")
+    )
     tile = bytes.fromhex("ff90000a0000 00000000 0001 ff93".replace(" ", ""))
     huge = struct.pack(">HLLLLLLLLH", 0, 60000, 60000, 0, 0, 60000, 60000, 0, 0, 1) + b"\x0f\1\1"
     stream = b"\xff\x4f" + struct.pack(">HH", 0xFF51, 41) + huge + coding + tile + b"\xff\xd9"
-    box = struct.pack(">L4sL", 12, b"jP  ", 0x0D0A870A) + struct.pack(">L4s4sL4s", 20, b"ftyp", b"jp2 ", 0, b"jp2 ")
-    head = struct.pack(">L4sLLHBBBB", 22, b"ihdr", 60000, 60000, 1, 15, 7, 0, 0) + struct.pack(">L4sBBBL", 15, b"colr", 1, 0, 0, 17)
-    boxed = box + struct.pack(">L4s", 8 + len(head), b"jp2h") + head + struct.pack(">L4s", 0, b"jp2c") + stream
+    box = struct.pack(">L4sL", 12, b"jP  ", 0x0D0A870A) + struct.pack(
+        ">L4s4sL4s", 20, b"ftyp", b"jp2 ", 0, b"jp2 "
+    )
+    head = struct.pack(">L4sLLHBBBB", 22, b"ihdr", 60000, 60000, 1, 15, 7, 0, 0) + struct.pack(
+        ">L4sBBBL", 15, b"colr", 1, 0, 0, 17
+    )
+    boxed = (
+        box + struct.pack(">L4s", 8 + len(head), b"jp2h") + head + struct.pack(">L4s", 0, b"jp2c") + stream
+    )
     return {
         "RLE": (RLELossless, segments + 2 * runs),
         "components": (JPEG2000Lossless, b"\xff\x4f" + components + coding + tile + b"\xff\xd9"),
