@@ -54,22 +54,21 @@ class FrameDecoders:
             SegmentationFailed: no process could be started.
         """
         for _ in range(_TRIES):
-            decoder = self._taken()
+            decoder, answered = self._taken(), False
             try:
-                decoder.decode(request, out)
-            except (LinkClosed, TimeoutError) as reason:
-                _log.error("decoder.ended", type=type(reason).__name__, exit_code=decoder.kill())
-                if isinstance(reason, TimeoutError):
-                    break
-            except FrameUndecodable:
-                self._give_back(decoder)
-                raise
-            except BaseException:
-                decoder.kill()
-                raise
-            else:
-                self._give_back(decoder)
+                decoded = decoder.decode(request, out)
+                answered = True
+            except LinkClosed:
+                _log.error("decoder.ended", exit_code=decoder.kill())
+                continue
+            except TimeoutError:
+                _log.error("decoder.timed-out", seconds=self._frame_seconds)
+                break
+            finally:
+                self._give_back(decoder) if answered else decoder.kill()
+            if decoded:
                 return
+            break
         raise FrameUndecodable
 
     def close(self) -> None:
@@ -80,6 +79,8 @@ class FrameDecoders:
             decoder.kill()
         if self._starter is not None:
             self._starter.shutdown()
+        if self._lifeline is not None:
+            self._lifeline.close()
 
     def _taken(self) -> _Decoder:
         with self._lock:
@@ -127,14 +128,15 @@ class _Decoder:
             )
             raise SegmentationFailed("decoder.not-started", sentence) from None
 
-    def decode(self, request: Mapping[str, Any], out: memoryview) -> None:
-        """See :meth:`FrameDecoders.decode`."""
+    def decode(self, request: Mapping[str, Any], out: memoryview) -> bool:
+        """See :meth:`FrameDecoders.decode`; False if the frame is refused."""
         self._link.settimeout(self._seconds)
         send(self._link, request)
         reply, _ = receive(self._link)
         if reply["say"] != "done":
-            raise FrameUndecodable
+            return False
         _receive_into(self._link, out)
+        return True
 
     def kill(self) -> int:
         """End it; its exit status."""
