@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Final
 
 from pydicom import Dataset, FileDataset, dcmread
-from pydicom.errors import InvalidDicomError
 from pydicom.uid import CTImageStorage, EnhancedCTImageStorage
 
 from service.arrival.routing import keywords_to_read
 from service.config.reader import LoadedSite
+from service.dicom.library_errors import LIBRARY_ERRORS
 
 _SHOWN: Final = ("SOPClassUID", "SeriesInstanceUID", "Modality", "SeriesNumber", "SeriesDescription")
 
@@ -44,7 +44,7 @@ def _headers(folder: Path, keywords: list[str]) -> Iterator[FileDataset]:
     for file in sorted(path for path in folder.rglob("*") if path.is_file() and path.name != "DICOMDIR"):
         try:
             yield dcmread(file, stop_before_pixels=True, specific_tags=list(keywords))
-        except (InvalidDicomError, EOFError, OSError):
+        except LIBRARY_ERRORS:
             continue
 
 

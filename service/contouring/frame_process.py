@@ -18,8 +18,8 @@ from pydicom.pixels.decoders.base import get_decoder
 from pydicom.uid import UID
 
 from service.contouring.codestream import is_plausible
-from service.contouring.header_elements import LIBRARY_ERRORS
 from service.contouring.model_link import LinkClosed, receive, send
+from service.dicom.library_errors import LIBRARY_ERRORS
 from service.dicom.transfer_syntaxes import TRANSFER_SYNTAXES
 from service.process_life import die_with_parent
 
