@@ -11,6 +11,8 @@ from zoneinfo import ZoneInfo
 from rich.console import Console
 from rich.table import Table
 
+from service.command_line.tables import printable
+
 if TYPE_CHECKING:
     from service.backlog.engine import Waiting
     from service.backlog.ledger import Attempt, Counts, JobLine, Story
@@ -147,7 +149,7 @@ def print_story(story: Story, zone: str) -> None:
     console = _console()
     for title, value in _head(story, zone):
         if value:
-            console.print(_printable(f"{title:<14}{value}"))
+            console.print(printable(f"{title:<14}{value}"))
     if story.volumes_cm3:
         table = Table("Structure", "Volume (cm3)")
         for name, volume in story.volumes_cm3.items():
@@ -248,11 +250,7 @@ def _console() -> Console:
 
 
 def _row(table: Table, *cells: str) -> None:
-    table.add_row(*(_printable(cell) for cell in cells))
-
-
-def _printable(text: str) -> str:
-    return "".join(character if character.isprintable() or character == "\n" else " " for character in text)
+    table.add_row(*(printable(cell) for cell in cells))
 
 
 def _numbers(numbers: Mapping[str, int]) -> str:
