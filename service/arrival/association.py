@@ -127,7 +127,7 @@ class ReceivingAssociation(Association):
         except PeerGone:
             events.put("Evt17")
         except (PduInvalid, DimseViolation):
-            self._warn("association.violated" if state == "Sta6" else "association.no-dicom")
+            self._warn("association.violated" if state == "Sta6" else "association.not-dicom")
             events.put("Evt19")
         except (PeerStalled, Interrupted) as reason:
             if state == "Sta6" or isinstance(reason, PeerStalled):

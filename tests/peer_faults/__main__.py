@@ -1,7 +1,7 @@
 """``make peers-table``: the same faults done to the node, DCMTK's storescp and Orthanc, and what came of them.
 
 One server after the other is alone with each fault; ours as shipped but for its limit of associations. How long a
-silent peer is held is looked at for all silent ones together, at the end, since it takes minutes.
+silent peer is held is looked at at the end, by a server of its own for each, all at once, since it takes minutes.
 """
 
 from __future__ import annotations
@@ -36,26 +36,15 @@ def look_at(running: Server, fault: Fault) -> dict[str, object]:
     return found
 
 
-def hold(running: Server, seconds: float) -> dict[str, dict[str, object]]:
-    """How long each silent peer is held, all at once."""
-    found: dict[str, dict[str, object]] = {}
-
-    def one(fault: Fault) -> None:
-        with closing(Scene(running.port, 10.0)) as scene:
-            try:
-                fault.begin(scene)
-                how, after = ending(scene.peers[0], seconds)
-            except (OSError, EOFError, AssertionError) as error:
-                how, after = f"not even begun ({type(error).__name__})", 0.0
-            found[fault.name] = {"ended": how, "ended_after_seconds": round(after, 1)}
-
-    silent = [fault for fault in FAULTS if fault.waits and fault.ends]
-    threads = [threading.Thread(target=one, args=(fault,)) for fault in silent]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return found
+def hold(name: str, fault: Fault, folder: Path, seconds: float) -> dict[str, object]:
+    """How long a silent peer is held by a server that has no other."""
+    with server(name, folder) as running, closing(Scene(running.port, 10.0)) as scene:
+        try:
+            fault.begin(scene)
+            how, after = ending(scene.peers[0], seconds)
+        except (OSError, EOFError, AssertionError) as error:
+            how, after = f"not even begun ({type(error).__name__})", 0.0
+    return {"ended": how, "ended_after_seconds": round(after, 1)}
 
 
 def main() -> None:
@@ -80,14 +69,15 @@ def main() -> None:
             except NotHere:
                 del results[name]
 
-        def held(name: str) -> None:
-            with server(name, Path(scratch) / f"{name}-held".replace(" ", "")) as running:
-                for fault, found in hold(running, given.hold_seconds).items():
-                    results[name][fault] |= found
+        def held(name: str, number: int) -> None:
+            folder = Path(scratch) / f"{name}-held-{number}".replace(" ", "")
+            results[name][FAULTS[number].name] |= hold(name, FAULTS[number], folder, given.hold_seconds)
 
         for name in results:
-            holding.append(threading.Thread(target=held, args=(name,)))
-            holding[-1].start()
+            for number, fault in enumerate(FAULTS):
+                if fault.waits and fault.ends:
+                    holding.append(threading.Thread(target=held, args=(name, number)))
+                    holding[-1].start()
         for thread in holding:
             thread.join()
     content = {"at": time.strftime("%Y-%m-%d"), "hold_seconds": given.hold_seconds, "results": results}

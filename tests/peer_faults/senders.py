@@ -216,6 +216,8 @@ def _turned_away(scene: Scene, source: str = "127.0.0.1", **request: str) -> Non
     except (OSError, EOFError):
         scene.said = "closed"
         return
+    finally:
+        peer.socket.close()
     scene.said = (
         f"rejected {body[1]}/{body[2]}/{body[3]}" if kind == 3 else {2: "accepted", 7: ABORT}.get(kind, "?")
     )
@@ -252,7 +254,7 @@ class Fault:
     waits: bool = False
 
 
-CUT_OFF, VIOLATED, NO_DICOM = "association.cut-off", "association.violated", "association.no-dicom"
+CUT_OFF, VIOLATED, NO_DICOM = "association.cut-off", "association.violated", "association.not-dicom"
 BROKEN_OFF, REFUSED = "association.broken-off", "association."
 FAULTS = (
     Fault("A-ABORT in the middle of an instance", abort_in_an_instance, BROKEN_OFF),
