@@ -9,11 +9,11 @@ from typing import Literal
 
 from pydantic import Field
 
+from service.config.console_section import ConsoleSection
 from service.config.field_types import (
     AeTitle,
     Color,
     Database,
-    Email,
     Host,
     ModelReference,
     Name,
@@ -30,8 +30,8 @@ from service.config.field_types import (
     Text64,
     Timezone,
     UidRoot,
-    WebAddress,
 )
+from service.config.notify_section import Notify
 from service.config.section import Section
 
 
@@ -56,16 +56,6 @@ class Disk(Section):
         gt=0,
         description="size of the storage folder above which the oldest finished series goes early",
     )
-
-
-class Notify(Section):
-    """Who is told of refusals and dead letters; the messages carry job ids and reasons, no patient data."""
-
-    webhook: WebAddress | None = Field(default=None, description="URL that gets a JSON document by POST")
-    email_to: list[Email] = Field(default_factory=list, description="addresses that get a plain-text message")
-    email_from: Email = Field(default="delineate@localhost", description="sender address")
-    smtp_host: Host = Field(default="127.0.0.1", description="mail server")
-    smtp_port: PeerPort = Field(default=25, description="mail server's port")
 
 
 class Equipment(Section):
@@ -268,6 +258,9 @@ class Site(Section):
     """The whole file."""
 
     node: Node = Field(default_factory=Node, description="the node itself")
+    console: ConsoleSection = Field(
+        default_factory=ConsoleSection, description="the HTTP process: health, metrics and the API"
+    )
     senders: dict[AeTitle, Sender | None] = Field(
         default_factory=dict, description="who may call, by calling AE title"
     )

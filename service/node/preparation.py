@@ -42,7 +42,7 @@ def prepare(config: Path) -> Prepared:
         write_durably(copy, loaded.text.encode())
     finally:
         os.close(lock)
-    return Prepared(str(loaded.storage), loaded.site.node.ae_title, str(copy))
+    return Prepared(str(loaded.storage), loaded.site.node.ae_title, str(copy), loaded.site.console.enabled)
 
 
 def prepare_for_parent(config: Path) -> bool:
