@@ -124,6 +124,11 @@ Text16 = Annotated[
 Text64 = Annotated[
     str, StringConstraints(pattern=_TEXT, max_length=64), _says(f"a text of 1 to 64 characters {_TEXT_SAYS}")
 ]
+Text200 = Annotated[
+    str,
+    StringConstraints(pattern=_TEXT, max_length=200),
+    _says(f"a text of 1 to 200 characters {_TEXT_SAYS}"),
+]
 Name = Annotated[
     str,
     StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$"),

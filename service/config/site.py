@@ -11,11 +11,9 @@ from pydantic import Field
 
 from service.config.field_types import (
     AeTitle,
-    Color,
     Database,
     Email,
     Host,
-    ModelReference,
     Name,
     Network,
     OwnAddress,
@@ -32,6 +30,7 @@ from service.config.field_types import (
     UidRoot,
     WebAddress,
 )
+from service.config.protocol import Protocol
 from service.config.section import Section
 
 
@@ -201,36 +200,6 @@ class Destination(Section):
     )
     timeout_seconds: Seconds = Field(default=30.0, description="deadline of connecting and of every answer")
     retry: Backoff = Field(default_factory=Backoff, description="when a failed delivery is tried again")
-
-
-class Structure(Section):
-    """How one structure is written."""
-
-    color: Color | None = Field(default=None, description='display colour, "#rrggbb" in quotes')
-    name: Text16 | None = Field(default=None, description="ROI name, if not the TG-263 one")
-    holes: bool | None = Field(
-        default=None, description="keep holes; if absent the structure's own rule holds"
-    )
-
-
-class Protocol(Section):
-    """A model and what of it is sent."""
-
-    model: ModelReference = Field(description="bundle and version, e.g. pelvis-ct@2.0")
-    label: Text16 = Field(default="AI contours", description="StructureSetLabel")
-    series_description: Text64 | None = Field(
-        default=None, description="SeriesDescription; if absent, the label and the model"
-    )
-    allow_unvalidated: bool = Field(
-        default=False,
-        description="run a model whose card says synthetic data only; the set then says NOT FOR CLINICAL USE",
-    )
-    structures: dict[str, Structure | None] = Field(
-        default_factory=dict,
-        min_length=1,
-        description="TG-263 names in ROI order, what is not listed is not sent; "
-        "without this key every structure of the model",
-    )
 
 
 class Presence(Section):

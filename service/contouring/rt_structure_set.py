@@ -17,7 +17,7 @@ from pydicom.dataelem import RawDataElement
 from pydicom.tag import Tag
 from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian, RTStructureSetStorage
 
-from models.volume import Provenance, Segmentation, Severity
+from models.volume import Segmentation, Severity
 from service.config.site import Equipment
 from service.contouring.contour_encoding import encoded_images, encoded_roi_contours
 from service.contouring.contours import Contour, ContourSet
@@ -110,7 +110,6 @@ class RtStructureSet(highdicom.SOPClass):
         self._encoder = ElementEncoder(explicit)
         self._repertoire = character_set_of(series.header)
         self._copy(series.header, profile)
-        self._add_equipment(authorship, segmentation.provenance, series.header)
         texts = SetTexts(
             provenance=segmentation.provenance,
             findings=(
@@ -121,7 +120,9 @@ class RtStructureSet(highdicom.SOPClass):
             not_drawn={roi.structure: roi.name for roi in rois if roi.structure not in contours.structures},
             replaces=authorship.replaces,
             slices=len(series.references),
+            made_by=segmentation.made_by,
         )
+        self._add_equipment(authorship, texts.models(), series.header)
         self._add_texts(authorship, texts, profile)
         self._add_times(authorship.made_at, value_bytes(series.header, "TimezoneOffsetFromUTC"))
         self._add_references(series)
@@ -154,7 +155,7 @@ class RtStructureSet(highdicom.SOPClass):
             self.PositionReferenceIndicator = ""
         self.OperatorsName = ""
 
-    def _add_equipment(self, authorship: Authorship, provenance: Provenance, header: Dataset) -> None:
+    def _add_equipment(self, authorship: Authorship, models: Sequence[str], header: Dataset) -> None:
         """General Equipment (PS3.3 C.7.5.1), who acquired the CT, and the program that encoded this."""
         equipment = authorship.equipment
         fits = self._repertoire.text
@@ -164,8 +165,8 @@ class RtStructureSet(highdicom.SOPClass):
             self.InstitutionName = fits(equipment.institution_name, 64)
         self.ManufacturerModelName = MODEL_NAME
         self.DeviceSerialNumber = fits(equipment.device_serial_number, 64)
-        model = fits(f"{provenance.model} {provenance.version}", 64)
-        self.add_new("SoftwareVersions", "LO", [fits(authorship.software_version, 64), model])
+        versions = [authorship.software_version, *models]
+        self.add_new("SoftwareVersions", "LO", [fits(each, 64) for each in versions])
         acquired = acquisition_equipment(header, self._encoder)
         if acquired is not None:
             self._add_raw(0x0018A001, acquired)
@@ -222,7 +223,8 @@ class RtStructureSet(highdicom.SOPClass):
         for number, (roi, _) in enumerate(drawn, 1):
             name = names[roi.structure]
             description = self._repertoire.text(texts.roi_description(roi, name), 1024)
-            items.append(roi_item(number, name, description, texts.provenance))
+            made_by = texts.made_by.get(roi.structure, texts.provenance)
+            items.append(roi_item(number, name, description, made_by))
             items[-1].ReferencedFrameOfReferenceUID = series.frame_of_reference_uid
             observations.append(observation_item(number, roi, name))
         self.StructureSetROISequence = items

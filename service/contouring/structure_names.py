@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
-from service.config.site import Protocol
+from service.config.protocol import Protocol
 from service.dicom.character_sets import Repertoire, plain
 
 NAME_CHARACTERS: Final = 16
@@ -185,6 +185,7 @@ class Roi:
         color: red, green, blue.
         keeps_holes: False to fill them.
         known: code, type and the like.
+        remarks: sentences about it, whatever the CT.
     """
 
     structure: str
@@ -192,6 +193,7 @@ class Roi:
     color: Color
     keeps_holes: bool
     known: StructureName
+    remarks: tuple[str, ...] = ()
 
 
 def rois_of(protocol: Protocol) -> tuple[Roi, ...]:
@@ -202,7 +204,7 @@ def rois_of(protocol: Protocol) -> tuple[Roi, ...]:
         known = structure_named(name)
         written = roi_name((asked and asked.name) or name, taken)
         taken.add(written.casefold())
-        color = known.color if asked is None or asked.color is None else _color(asked.color)
+        color = known.color if asked is None or asked.color is None else color_of_text(asked.color)
         holes = known.keeps_holes if asked is None or asked.holes is None else asked.holes
         rois.append(Roi(name, written, color, holes, known))
     return tuple(rois)
@@ -268,5 +270,6 @@ def _stem_and_side(name: str) -> tuple[str, str]:
     return name, ""
 
 
-def _color(text: str) -> Color:
+def color_of_text(text: str) -> Color:
+    """The colour that ``#rrggbb`` says."""
     return int(text[1:3], 16), int(text[3:5], 16), int(text[5:7], 16)

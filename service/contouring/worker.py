@@ -24,6 +24,7 @@ from service.contouring.model_queue import JOBS_A_MODEL, ModelQueue
 from service.contouring.profiles import Profile, profile_named
 from service.contouring.rt_structure_set import PATIENT_UNNAMED
 from service.contouring.set_texts import Replaced
+from service.contouring.several_models import makers_in_words
 from service.contouring.warming import warm_models, warm_writer
 from service.errors import (
     ConfigInvalid,
@@ -138,7 +139,7 @@ class ContourWorker:
         done = contour_ct(job.files, loaded, protocol, self._models.turn(job.priority))
         made = JobResult(
             done.segmentation.provenance,
-            (*done.series.findings, *done.segmentation.findings),
+            (*done.series.findings, *done.segmentation.findings, *makers_in_words(done.segmentation)),
             done.volumes_cm3,
             dict(done.segmentation.seconds),
         )

@@ -161,7 +161,9 @@ def test_slices_that_lie_unevenly_count_with_their_own_distances():
     true = ball(UNEVEN, middle, 21.0)
     wrong = grown.mask(UNEVEN.shape_zyx) != (true > 0)
     assert np.abs(true[wrong]).max(initial=0) < 0.3
-    assert found_faces(grown, lattice)[0][1] == pytest.approx(18 + 14 + 7, abs=0.2)  # between slices 5 mm apart
+    assert found_faces(grown, lattice)[0][1] == pytest.approx(
+        18 + 14 + 7, abs=0.2
+    )  # between slices 5 mm apart
 
 
 def test_margins_that_differ_by_direction_move_each_face_by_its_own():
