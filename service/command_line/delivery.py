@@ -54,7 +54,7 @@ def resend(
     from service.backlog.engine import EngineClient
     from service.backlog.ledger import Ledger
     from service.backlog.operations import Operations
-    from service.contouring.profiles import profile_named
+    from service.contouring.profiles import profile_of
     from service.contouring.worker import set_file, sop_instance_uid
     from service.errors import DeliveryFailed
 
@@ -67,7 +67,7 @@ def resend(
         delivery = operations.resend(job, to)
     else:
         at = _destination(loaded, to, ledger.series(ledger.job(job).series_id).sender_address)
-        profile = profile_named(at.profile, holes=at.holes, transfer_syntax=at.transfer_syntax)
+        profile = profile_of(at, loaded.site)
         file = set_file(loaded.storage / "jobs" / job, profile)
         if not file.is_file():
             sentence = (

@@ -162,6 +162,10 @@ Timezone = Annotated[str, AfterValidator(_timezone), _says(_TIMEZONE_SAYS)]
 Database = Annotated[str, AfterValidator(_database), _says(_DATABASE_SAYS)]
 WebAddress = Annotated[str, AfterValidator(_web_address), _says(_WEB_SAYS)]
 SopClass = Annotated[str, AfterValidator(_sop_class), _says(_SOP_SAYS)]
-Profile = Literal["generic", "eclipse", "raystation"]
+Profile = Annotated[
+    str,
+    StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$"),
+    _says("generic, eclipse, raystation, monaco, pinnacle, mim or a name under profiles"),
+]
 SendAgain = Literal["ignore", "send_same", "contour_again"]
 RouteMode = Literal["send", "hold", "shadow", "off"]

@@ -19,6 +19,8 @@ _SECTIONS: Final[tuple[tuple[str, KeyPath], ...]] = (
     ("senders.AE_TITLE", ("senders", "AE_TITLE")),
     ("destinations.NAME", ("destinations", "NAME")),
     ("destinations.NAME.retry", ("destinations", "NAME", "retry")),
+    ("destinations.NAME.rules", ("destinations", "NAME", "rules")),
+    ("profiles.NAME", ("profiles", "NAME")),
     ("protocols.NAME", ("protocols", "NAME")),
     ("protocols.NAME.structures.STRUCTURE", ("protocols", "NAME", "structures", "STRUCTURE")),
     ("protocols.NAME.models", ("protocols", "NAME", "models", 0)),

@@ -32,6 +32,7 @@ from service.config.field_types import (
 )
 from service.config.protocol import Protocol
 from service.config.section import Section
+from service.config.tps_profile import Holes, ProfileRules, TpsProfile, TransferSyntax
 
 
 class Retention(Section):
@@ -192,10 +193,11 @@ class Destination(Section):
         default=None, description="AE title we call with, if not the node's"
     )
     profile: Profile = Field(default="generic", description="whose rules the structure set follows")
-    holes: Literal["keyhole", "xor"] | None = Field(
-        default=None, description="how holes are written, if not as the profile says"
+    rules: ProfileRules = Field(
+        default_factory=ProfileRules, description="rules that differ from the profile's for this destination"
     )
-    transfer_syntax: Literal["implicit", "explicit"] | None = Field(
+    holes: Holes | None = Field(default=None, description="how holes are written, if not as the profile says")
+    transfer_syntax: TransferSyntax | None = Field(
         default=None, description="encoding, if not as the profile says"
     )
     timeout_seconds: Seconds = Field(default=30.0, description="deadline of connecting and of every answer")
@@ -241,6 +243,10 @@ class Site(Section):
     )
     destinations: dict[Name, Destination] = Field(
         default_factory=dict, description="where structure sets go, by a name of your choice"
+    )
+    profiles: dict[Name, TpsProfile] = Field(
+        default_factory=dict,
+        description="further kinds of receivers, by a name of your choice",
     )
     protocols: dict[Name, Protocol] = Field(
         default_factory=dict, description="models and what of them is sent, by a name of your choice"

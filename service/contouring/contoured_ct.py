@@ -25,8 +25,10 @@ from service.contouring.contours import contours_of
 from service.contouring.ct_series import CtSeries, Limits
 from service.contouring.derivation.evaluation import with_derived
 from service.contouring.derivation.rois import all_rois
-from service.contouring.profiles import Profile
+from service.contouring.point_budget import within_budget
+from service.contouring.profiles import Profile, profile_key
 from service.contouring.read_back import check
+from service.contouring.receiver_checks import colored, notes_of, refuse_slices
 from service.contouring.rt_structure_set import Authorship, RtStructureSet
 from service.contouring.several_models import Share, left_out, merged, shares_of
 from service.contouring.structure_names import Roi, kept_holes
@@ -94,6 +96,8 @@ class ContouredCt:
         """
         node = loaded.site.node
         stages = stages or Stages()
+        refuse_slices(self.series, profile)
+        rois = colored(self.rois, profile)
         with stages.stage("contours"):
             contours = contours_of(
                 self.segmentation,
@@ -101,6 +105,8 @@ class ContouredCt:
                 keep_holes=kept_holes(self.rois),
                 tolerance_mm=profile.tolerance_mm,
             )
+            contours, moved_mm = within_budget(contours, profile)
+        of_receiver = notes_of(self.series, profile, max(moved_mm, profile.tolerance_mm))
         authorship = Authorship(
             sop_instance_uid=derived_uid(node.uid_root, origin.key, profile_key(profile), "instance"),
             series_instance_uid=derived_uid(node.uid_root, origin.key, profile_key(profile), "series"),
@@ -110,19 +116,14 @@ class ContouredCt:
             software_version=version("delineate"),
             series_description=self.protocol.series_description,
             replaces=origin.replaces,
-            notes=tuple(dict.fromkeys((*self.series.notes, *origin.notes))),
+            notes=tuple(dict.fromkeys((*of_receiver, *self.series.notes, *origin.notes))),
         )
         with stages.stage("encode"):
-            made = RtStructureSet(self.series, contours, self.segmentation, self.rois, authorship, profile)
+            made = RtStructureSet(self.series, contours, self.segmentation, rois, authorship, profile)
             encoded = made.encode()
         with stages.stage("read_back"):
-            check(encoded, self.segmentation, self.series, self.rois)
+            check(encoded, self.segmentation, self.series, rois, profile.names)
         return encoded
-
-
-def profile_key(profile: Profile) -> str:
-    """Tells apart the structure sets that one contouring makes for different receivers."""
-    return f"{profile.name}-{profile.holes}-{profile.transfer_syntax}"
 
 
 def limits_of(loaded: LoadedSite) -> Limits:

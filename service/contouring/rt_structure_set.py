@@ -128,7 +128,7 @@ class RtStructureSet(highdicom.SOPClass):
         self._add_references(series)
         if authorship.replaces is not None and profile.predecessor:
             self.PredecessorStructureSetSequence = [_predecessor(authorship.replaces)]
-        names = written_names(rois, self._repertoire, in_plain_letters=profile.plain_names)
+        names = written_names(rois, self._repertoire, profile.names)
         self._add_rois(_drawn(contours, rois), names, texts, series, profile)
         self.ApprovalStatus = "UNAPPROVED"
         # Says that the raw elements are encoded as this data set is: they are then written untouched.
@@ -175,9 +175,9 @@ class RtStructureSet(highdicom.SOPClass):
 
     def _add_texts(self, authorship: Authorship, texts: SetTexts, profile: Profile) -> None:
         def fits(text: str, characters: int) -> str:
-            return self._repertoire.text(plain(text) if profile.plain_names else text, characters)
+            return self._repertoire.text(text if profile.alphabet == "charset" else plain(text), characters)
 
-        self.StructureSetLabel = fits(texts.label(authorship.label), 16)
+        self.StructureSetLabel = fits(texts.label(authorship.label), profile.label_characters)
         self.StructureSetName = fits(texts.name(authorship.label), 64)
         self.StructureSetDescription = fits(texts.set_description(), 1024)
         wanted = authorship.series_description or authorship.label
