@@ -25,7 +25,7 @@ from service.contouring.profiles import Profile, profile_key, profile_named, pro
 from service.contouring.receiver_checks import OF_THE_RECEIVER
 from service.contouring.set_texts import Replaced
 from service.contouring.several_models import makers_in_words
-from service.contouring.warming import warm_models, warm_writer
+from service.contouring.warming import warm_models
 from service.errors import (
     ConfigInvalid,
     ModelRefused,
@@ -85,7 +85,6 @@ class ContourWorker:
         for _ in range(self._models.count):
             with self._models.model() as models:
                 warm_models(models, self._site())
-        warm_writer()
 
     def contour(self, payload: str) -> Again | None:
         """Contour the job that ``payload`` names (``id`` or ``id#tries``).
