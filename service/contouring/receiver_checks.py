@@ -38,7 +38,7 @@ def refuse_slices(series: CtSeries, profile: Profile) -> None:
         raise StructureSetInvalid(
             NOT_AXIAL,
             f"The slices are {tilt:.1f} degrees off the axial plane, and {profile.name} takes axial ones "
-            "alone. Reconstruct the CT in axial planes, or set axial_only: false in the profile after a test.",
+            "alone. Reconstruct the CT in axial planes, or set axial_only: false after a test.",
         )
 
 
