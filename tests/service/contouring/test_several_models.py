@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,6 +13,7 @@ import pydicom
 import pytest
 import yaml
 from analytic_bundle import SPHERES, small_ct, write_bundle
+from module_check import violations
 
 from models.predictor import load as load_model
 from models.volume import CtVolume, Finding
@@ -123,6 +126,22 @@ def test_every_roi_names_the_model_that_gave_it(ct, site):
     assert (observed.RTROIInterpretedType, observed.ROIObservationLabel) == ("AVOIDANCE", "Bladder_PRV05")
     assert observed.RTROIIdentificationCodeSequence[0].CodeMeaning == "Planning Organ At Risk Volume"
     assert ds.RTROIObservationsSequence[4].RTROIInterpretedType == "CONTROL"
+
+
+def test_the_set_is_valid_by_the_modules_of_the_standard(ct, site):
+    assert violations(set_of(contoured(ct, site, TwoModels()), site)) == ()
+
+
+@pytest.mark.peer
+def test_dciodvfy_finds_nothing_in_it(ct, site, tmp_path):
+    dciodvfy = shutil.which("dciodvfy")
+    if dciodvfy is None:
+        pytest.skip("dciodvfy is not installed (Debian package dicom3tools)")
+    file = tmp_path / "rtstruct.dcm"
+    file.write_bytes(contoured(ct, site, TwoModels()).structure_set(site, GENERIC, NOON))
+    said = subprocess.run([dciodvfy, "-new", str(file)], capture_output=True, text=True, check=False).stderr
+    assert "RTStructureSet" in said
+    assert [line for line in said.splitlines() if line.startswith(("Error", "Warning"))] == []
 
 
 def test_the_job_keeps_which_model_gave_what(ct, site):
