@@ -12,11 +12,13 @@ from pathlib import Path
 from typing import Final
 
 from service.config.consistency import SENDER, cross_mistakes
+from service.config.derived_checks import derived_mistakes
 from service.config.document import Document, read_document
 from service.config.mistakes import KeyPath, Mistake, key_text
+from service.config.protocol import Protocol
 from service.config.protocol_checks import bundle_folders_of, protocol_mistakes, with_all_structures
 from service.config.restart import FIXED, waiting_keys
-from service.config.site import Destination, Protocol, Sender, Site
+from service.config.site import Destination, Sender, Site
 from service.config.validation import validated_site
 from service.errors import ConfigInvalid
 from service.log import EventLog
@@ -131,7 +133,7 @@ def parse(
     site = None
     if document.tree is not None:
         site, wrong = validated_site(document)
-        mistakes += wrong + cross_mistakes(document)
+        mistakes += wrong + cross_mistakes(document) + derived_mistakes(document)
         if check_bundles:
             mistakes += protocol_mistakes(document, path.absolute().parent, bundles_in_force)
     if mistakes or site is None:
