@@ -141,6 +141,12 @@ class Node(Section):
     sets_per_study_and_day: int = Field(
         default=3, ge=1, description="more than this many sets of one study in a day are held"
     )
+    takeover_seconds: float = Field(
+        default=30.0,
+        ge=5,
+        le=3600,
+        description="on PostgreSQL: silence after which a host counts as dead and others take over its work",
+    )
     poll_seconds: float = Field(
         default=0.25,
         gt=0.01,

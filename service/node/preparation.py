@@ -27,7 +27,7 @@ def prepare(config: Path) -> Prepared:
         AlreadyRunning: a node runs in the storage folder; nothing was migrated under it.
     """
     loaded = load(config)
-    lock = take_storage_lock(loaded.storage)
+    lock = take_storage_lock(loaded.host_folder)
     try:
         ledger = Ledger(loaded.database_url, loaded.storage)
         ledger.migrate()
@@ -35,11 +35,11 @@ def prepare(config: Path) -> Prepared:
         with ledger.begin() as conn:
             ledger.save_config(conn, loaded.version, loaded.text)
         ledger.close()
-        copy = loaded.storage / AT_START
+        copy = loaded.host_folder / AT_START
         write_durably(copy, loaded.text.encode())
     finally:
         os.close(lock)
-    return Prepared(str(loaded.storage), loaded.site.node.ae_title, str(copy))
+    return Prepared(str(loaded.host_folder), loaded.site.node.ae_title, str(copy))
 
 
 def prepare_for_parent(config: Path) -> bool:

@@ -12,9 +12,9 @@ GO: Final = b"go\n"
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """Storage folder, our AE title, and the file that keeps the configuration the node starts with."""
+    """This host's folder, our AE title, and the file that keeps the configuration the node starts with."""
 
-    storage: str
+    host_folder: str
     ae_title: str
     config_at_start: str
 
