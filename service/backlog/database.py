@@ -99,7 +99,12 @@ def _json(value: object) -> str:
 
 def _prepare_sqlite(connection: sqlite3.Connection, _record: object) -> None:
     connection.isolation_level = None  # transactions begin where we say, see _begin_sqlite
-    for pragma in (f"busy_timeout={int(_BUSY_SECONDS * 1000)}", "synchronous=FULL", "foreign_keys=ON"):
+    connection.execute(f"PRAGMA busy_timeout={int(_BUSY_SECONDS * 1000)}")
+    for pragma in (
+        "synchronous=FULL",
+        "foreign_keys=ON",
+        "secure_delete=ON",  # what is deleted is overwritten
+    ):
         connection.execute(f"PRAGMA {pragma}")
 
 

@@ -106,7 +106,7 @@ def _linked(part: Path, path: Path) -> bool:
 
 
 class Spool:
-    """The storage folder's ``spool`` and ``jobs``."""
+    """The storage folder's ``spool`` and ``jobs``; a file ``over_budget`` is there while it is too large."""
 
     def __init__(self, storage: Path) -> None:
         self.storage = storage
@@ -115,6 +115,7 @@ class Spool:
         self.structure_sets = storage / "spool" / "structure-sets"
         self.purging = storage / "spool" / "purging"
         self.jobs = storage / "jobs"
+        self.over_budget = storage / "over-budget"
         self._landing: Landing | None = None
         try:
             for folder in (self.incoming, self.set_aside, self.structure_sets, self.purging, self.jobs):
