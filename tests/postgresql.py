@@ -28,17 +28,24 @@ class Unavailable(Exception):
 
 
 class Cluster:
-    """A running server with trust authentication on loopback.
+    """A running server with trust authentication on loopback, or on an address that only tests see.
 
     Args:
+        address: that it listens on.
         parent: its data are below this folder; everybody must be able to look into it.
         durable: what is committed reaches the disk, as it must where power is cut.
         environment: further variables of the server.
     """
 
     def __init__(
-        self, parent: Path | None = None, *, durable: bool = False, environment: dict[str, str] | None = None
+        self,
+        address: str = "127.0.0.1",
+        *,
+        parent: Path | None = None,
+        durable: bool = False,
+        environment: dict[str, str] | None = None,
     ) -> None:
+        self.address = address
         if not _VERSIONS:
             message = "PostgreSQL is not installed (Debian: postgresql)"
             raise Unavailable(message)
@@ -53,6 +60,9 @@ class Cluster:
         self._run(
             "initdb", "-D", self._data, "-U", _USER, "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync"
         )
+        if address != "127.0.0.1":
+            with (self._data / "pg_hba.conf").open("a") as rules:
+                rules.write(f"host all all {address}/24 trust\n")
         self.port = _free_port()
         self._count = 0
         self.start()
@@ -60,7 +70,7 @@ class Cluster:
     def start(self) -> None:
         """Start the server, the first time or after :meth:`crash`; returns when it answers."""
         settings = {
-            "listen_addresses": "127.0.0.1",
+            "listen_addresses": self.address,
             "port": self.port,
             "unix_socket_directories": self.folder,
             "fsync": self._durable,
@@ -119,7 +129,7 @@ class Cluster:
 
     def url(self, name: str) -> str:
         """SQLAlchemy URL of a database."""
-        return f"postgresql+psycopg://{_USER}@127.0.0.1:{self.port}/{name}"
+        return f"postgresql+psycopg://{_USER}@{self.address}:{self.port}/{name}"
 
     def close(self) -> None:
         """Stop the server and delete everything."""
@@ -128,7 +138,7 @@ class Cluster:
         shutil.rmtree(self.folder)
 
     def _address(self, name: str) -> str:
-        return f"host=127.0.0.1 port={self.port} user={_USER} dbname={name}"
+        return f"host={self.address} port={self.port} user={_USER} dbname={name}"
 
     def _run(self, program: str, *arguments: object) -> None:
         subprocess.run(
@@ -145,7 +155,7 @@ def cluster(
     parent: Path | None = None, *, durable: bool = False, environment: dict[str, str] | None = None
 ) -> Iterator[Cluster]:
     """A server for the length of the block; see :class:`Cluster`."""
-    running = Cluster(parent, durable=durable, environment=environment)
+    running = Cluster(parent=parent, durable=durable, environment=environment)
     try:
         yield running
     finally:
