@@ -181,6 +181,7 @@ def test_every_library_we_ask_for_is_in_notice_and_gpl_is_not_installed(reposito
         ("service.node.supervisor", {"torch", "pydicom", "pynetdicom", "dbos", "numpy"}),
         ("service.arrival.reception", {"torch", "highdicom"}),
         ("service.node.work", {"torch"}),
+        ("service.console.process", {"torch", "highdicom", "dbos", "pynetdicom", "SimpleITK"}),
         ("service.contouring.worker", {"torch"}),
         ("service.delivery.sender", {"torch"}),
         ("service.__main__", {"torch", "pydicom", "pynetdicom", "dbos", "highdicom", "numpy"}),
