@@ -46,12 +46,15 @@ def serve(
     config: Config = _DEFAULT,
     roles: Annotated[
         str, typer.Option(help="what this host does, with commas; less than all of it needs PostgreSQL")
-    ] = "arrival,contour,deliver",
+    ] = "arrival,contour,deliver,console",
 ) -> None:
     """Run the node on this machine until it is told to stop: all of it, or a part where several share it."""
     from service.node.supervisor import ROLES, Supervisor
 
     wanted = _wanted(roles, ROLES, "--roles")
+    if wanted == ["console"]:
+        alone = "a console runs beside another role; `delineate console` runs one alone"
+        raise typer.BadParameter(alone, param_hint="--roles")
     _begin("node")
 
     def announce(ae_title: str, port: int | None) -> None:
@@ -100,6 +103,21 @@ def work(
     Work(config.absolute(), wanted, role).run(stop)
     sys.stderr.flush()
     os._exit(0)  # a transfer or a model that is still under way would hold the process; it is run again
+
+
+@app.command()
+def console(config: Config = _DEFAULT) -> None:
+    """Run the HTTP process alone: health, metrics and the API."""
+    _begin("console")
+    from service.config.reader import WatchedSite
+    from service.console.process import serve as serve_http
+    from service.node.heartbeat import Heartbeat
+    from service.process_life import stop_event
+
+    stop = stop_event()
+    site = WatchedSite(config)
+    with Heartbeat(site.current().storage, "console"):
+        serve_http(site, stop)
 
 
 @app.command(

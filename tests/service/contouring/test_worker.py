@@ -299,6 +299,25 @@ def test_every_receiver_is_told_of_the_set_that_it_has(room: Room) -> None:
         assert "of 12 slices" in got[destination].StructureSetDescription
 
 
+def test_each_destination_gets_a_set_by_its_own_rules(room: Room) -> None:
+    """Two destinations of one profile and other rules: other names, other colours, other instances."""
+    rules = {"name_characters": 6, "colors": {"Bladder": "#010203"}}
+    room.loaded = room.configured(
+        {
+            "tps": DESTINATIONS["tps"],
+            "archive": {**DESTINATIONS["archive"], "profile": "generic", "rules": rules},
+        }
+    )
+    job = room.job(room.ct(1), ("tps", "archive"))
+    room.worker.contour(job.id)
+    sets = room.sets(job)
+    names = {to: [str(roi.ROIName) for roi in ds.StructureSetROISequence] for to, ds in sets.items()}
+    assert max(map(len, names["archive"])) <= 6 < max(map(len, names["tps"]))
+    colors = {to: [int(v) for v in ds.ROIContourSequence[0].ROIDisplayColor] for to, ds in sets.items()}
+    assert (colors["tps"], colors["archive"]) == ([255, 215, 0], [1, 2, 3])
+    assert sets["tps"].SOPInstanceUID != sets["archive"].SOPInstanceUID
+
+
 def test_a_receiver_whose_profile_changed_is_told_of_what_it_was_sent(room: Room) -> None:
     only = {"tps": DESTINATIONS["tps"]}
     room.loaded = room.configured(only)
