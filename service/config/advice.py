@@ -46,7 +46,7 @@ def warnings_of(loaded: LoadedSite, *, connect: bool = False) -> tuple[Mistake, 
     Names are looked up; only with ``connect`` is a TCP connection to each destination tried.
     """
     document = read_document(loaded.text)
-    checks = [_listening, _senders, _routes, _modes, _hosts, _own_titles, _storage, _console]
+    checks = [_listening, _senders, _routes, _modes, _hosts, _own_titles, _storage, _console, _mail]
     if connect:
         checks.append(_connections)
     said = [found for check in checks for found in check(loaded)]
@@ -187,6 +187,18 @@ def _console(loaded: LoadedSite) -> _Said:
         written = getattr(console, key)
         if written is not None and not os.access(loaded.beside(written), os.R_OK):
             yield ("console", key), f"{written} cannot be read by this user; the console would not start"
+
+
+def _mail(loaded: LoadedSite) -> _Said:
+    notify = loaded.site.node.notify
+    here = notify.smtp_host in ("localhost", "127.0.0.1", "::1")
+    if notify.smtp_user is not None and notify.smtp_security == "none" and not here:
+        sentence = "signs in without TLS: the password crosses the network bare; say smtp_security: starttls"
+        yield ("node", "notify", "smtp_user"), sentence
+    for key in ("smtp_password_file", "webhook_token_file"):
+        written = getattr(notify, key)
+        if written is not None and not os.access(loaded.beside(written), os.R_OK):
+            yield ("node", "notify", key), f"{written} cannot be read by this user; nobody would be told"
 
 
 def _network_file_system(folder: Path) -> str | None:

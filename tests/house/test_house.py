@@ -35,6 +35,7 @@ LOOPS_THAT_CATCH_EVERYTHING = {
     "service/backlog/engine/worker.py": 3,  # one row, one telling, one turn of the watch
     "service/backlog/notify.py": 1,
     "service/backlog/retention.py": 1,
+    "service/backlog/watchdog.py": 1,
     "service/contouring/model_process.py": 1,
     "service/node/heartbeat.py": 1,
     "service/node/work.py": 1,
