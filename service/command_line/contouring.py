@@ -77,7 +77,7 @@ def _contour_folder(folder: Path, out: Path, wish: _Wish, models: ModelClient) -
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-    from service.command_line.series_of_folder import series_of
+    from service.arrival.series_of_folder import series_of
     from service.errors import NodeError
 
     # Texts of the CT are shown as they are: "[...]" in a description is no markup.

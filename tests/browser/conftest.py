@@ -18,7 +18,6 @@ from service.dicom.patient_grids import patient_grid, sample_hu
 CHROMIUM = Path("/usr/bin/chromium")
 STORESCU = Path("/usr/bin/storescu")
 PASSWORD = "correct horse battery"
-AXE = Path(__file__).parent / "axe-core" / "axe.min.js"
 PICTURES = Path(__file__).parents[2] / "build" / "pictures"
 
 

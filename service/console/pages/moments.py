@@ -25,6 +25,11 @@ def when(at: float | None, zone: str, language: str = "en") -> str:
     return f"{year}{date} {there:%H:%M}"
 
 
+def when_written(text: str | None, zone: str, language: str = "en") -> str:
+    """The same of a time in ISO 8601."""
+    return when(None if text is None else datetime.fromisoformat(text).timestamp(), zone, language)
+
+
 def machine_readable(at: float | None, zone: str) -> str:
     """For the attribute ``datetime``, to the second."""
     return "" if at is None else datetime.fromtimestamp(at, ZoneInfo(zone)).isoformat(timespec="seconds")

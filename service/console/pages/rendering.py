@@ -68,6 +68,7 @@ def page(
         "mistakes": premises.site.mistakes,
         "when": lambda at: moments.when(at, zone, words.language),
         "iso": lambda at: moments.machine_readable(at, zone),
+        "moment": lambda text: moments.when_written(text, zone, words.language),
         "duration": moments.duration,
     }
     text = _templates.get_template(template).render(everywhere | values)

@@ -34,7 +34,7 @@ const deeds = {
 };
 
 /** Every change is asked about once, whatever it is. */
-function confirmed(button) {
+export function confirmed(button) {
   const dialog = document.getElementById("ask");
   const { question, detail, yes, destinations } = button.dataset;
   dialog.querySelector("h2").textContent = question;
@@ -61,6 +61,18 @@ async function change(button) {
     say(done);
     document.dispatchEvent(new CustomEvent("changed-here", { detail: job }));
   } catch (error) { say(error.message, true); }
+}
+
+async function echo(button) {
+  const place = document.getElementById(button.getAttribute("aria-describedby"));
+  button.disabled = true;
+  place.textContent = "…";
+  try {
+    const said = await (await ask("POST", `/api/v1/destinations/${encodeURIComponent(button.dataset.echo)}/echo`)).json();
+    place.className = said.answers ? "tag good" : "tag bad";
+    place.textContent = `${said.answers ? "✓" : "✗"} ${said.sentence}`;
+  } catch (error) { place.textContent = error.message; }
+  button.disabled = false;
 }
 
 async function signIn(form) {
@@ -96,6 +108,7 @@ document.addEventListener("click", async (event) => {
   const button = event.target.closest("button");
   if (!button) return;
   if (button.dataset.deed) await change(button);
+  else if (button.dataset.echo) await echo(button);
   else if ("themeSwitch" in button.dataset) switchTheme();
   else if (button.dataset.language) {
     document.cookie = `delineate_language=${button.dataset.language}${YEAR}`;
