@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Final
 
 from pydicom import Dataset, FileDataset, dcmread
-from pydicom.errors import InvalidDicomError
 from pydicom.uid import CTImageStorage, EnhancedCTImageStorage
 
 from service.arrival.routing import keywords_to_read
 from service.config.reader import LoadedSite
+from service.dicom.library_errors import LIBRARY_ERRORS
 
 _SHOWN: Final = ("SOPClassUID", "SeriesInstanceUID", "Modality", "SeriesNumber", "SeriesDescription")
 
@@ -40,8 +40,12 @@ def series_among(sources: Iterable[Path | bytes], loaded: LoadedSite) -> list[Fo
     keywords = [*_SHOWN, *keywords_to_read(loaded)]
     by_uid: dict[tuple[str, str], FolderSeries] = {}
     for header in _headers(sources, keywords):
-        key = (str(header.get("SeriesInstanceUID", "")), str(header.get("SOPClassUID", "")))
-        by_uid.setdefault(key, _begun(header)).headers.append(header)
+        try:
+            key = (str(header.get("SeriesInstanceUID", "")), str(header.get("SOPClassUID", "")))
+            begun = _begun(header)
+        except LIBRARY_ERRORS:  # pydicom reads the values only now
+            continue
+        by_uid.setdefault(key, begun).headers.append(header)
     for series in by_uid.values():
         series.title += f", {len(series.headers)} images"
     return sorted(by_uid.values(), key=lambda series: series.title)
@@ -52,7 +56,7 @@ def _headers(sources: Iterable[Path | bytes], keywords: list[str]) -> Iterator[F
         try:
             file = BytesIO(each) if isinstance(each, bytes) else each
             yield dcmread(file, stop_before_pixels=True, specific_tags=list(keywords))
-        except (InvalidDicomError, EOFError, OSError):
+        except LIBRARY_ERRORS:
             continue
 
 

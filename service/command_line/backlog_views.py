@@ -10,6 +10,8 @@ from zoneinfo import ZoneInfo
 from rich.console import Console
 from rich.table import Table
 
+from service.command_line.tables import printable
+
 if TYPE_CHECKING:
     from service.backlog.ledger import Attempt, JobLine, Story
     from service.backlog.records import Delivery, RecordedSeries
@@ -72,7 +74,7 @@ def print_story(story: Story, zone: str) -> None:
     console = _console()
     for title, value in _head(story, zone):
         if value:
-            console.print(_printable(f"{title:<14}{value}"))
+            console.print(printable(f"{title:<14}{value}"))
     if story.volumes_cm3:
         table = Table("Structure", "Volume (cm3)")
         for name, volume in story.volumes_cm3.items():
@@ -155,11 +157,7 @@ def _console() -> Console:
 
 
 def _row(table: Table, *cells: str) -> None:
-    table.add_row(*(_printable(cell) for cell in cells))
-
-
-def _printable(text: str) -> str:
-    return "".join(character if character.isprintable() or character == "\n" else " " for character in text)
+    table.add_row(*(printable(cell) for cell in cells))
 
 
 def _numbers(numbers: Mapping[str, int]) -> str:

@@ -57,11 +57,13 @@ def explain(
 
 
 def _print(it: Explanation, loaded: LoadedSite) -> None:
-    print(it.title)
+    from service.command_line.tables import printable
+
+    print(printable(it.title))
     if not it.is_ct:
         print("  not a CT: it would not be contoured\n")
         return
-    print(f"  sent by {_caller(it)} to {_called(it)}")
+    print(printable(f"  sent by {_caller(it)} to {_called(it)}"))
     if it.refused is not None:
         print(f"  REFUSED {it.refused[0]}: {it.refused[1]}\n")
         return
@@ -73,7 +75,7 @@ def _print(it: Explanation, loaded: LoadedSite) -> None:
     for each in it.routes:
         print(f"  {'takes' if each.reason.matched else 'not  '} {each.reason.route}: {each.reason.sentence}")
         for keyword, value in each.values:
-            print(f"          {keyword} here: {value}")
+            print(f"          {keyword} here: {printable(value)}")
     for job in it.jobs:
         label = loaded.site.protocols[job.protocol].model
         where = ", ".join(job.destinations) or "nowhere"

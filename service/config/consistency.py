@@ -13,6 +13,7 @@ from service.config.document import Document
 from service.config.mistakes import KeyPath, Mistake, did_you_mean, key_text, listed
 from service.config.plain_text import EMPTY, truth
 from service.config.schema import allowed_at
+from service.config.tps_profile import BUILT_IN
 from service.config.yaml_traps import comment_hint
 
 SENDER: Final = "sender"
@@ -79,6 +80,7 @@ def cross_mistakes(document: Document) -> list[Mistake]:
     _ae_titles(cross)
     _destinations(cross)
     _certificate(cross)
+    _profiles(cross)
     cross.same(((("protocols", name), name) for name in cross.keys("protocols")), "the same name as")
     cross.same(_route_names(cross), "the name of the route")
     for route in cross.indices("routes"):
@@ -121,6 +123,23 @@ def _destinations(cross: Cross) -> None:
                 f"is the same peer as {peers[peer]}, which would get every set twice; keep one of the two"
             )
             cross.say(("destinations", name), sentence)
+
+
+def _profiles(cross: Cross) -> None:
+    """A profile that a peer names is one that ships or one of this file's, which have names of their own."""
+    own = cross.keys("profiles")
+    cross.same(((("profiles", name), name) for name in own), "the same name as")
+    for name in own:
+        if folded(name) in BUILT_IN:
+            cross.say(("profiles", name), f"'{name}' ships with the program; choose another name")
+    known = [*BUILT_IN, *own]
+    for section in ("destinations", "senders"):
+        for peer in cross.keys(section):
+            path: KeyPath = (section, peer, "profile")
+            for _, name in cross.texts(*path):
+                if name not in known:
+                    near = did_you_mean(name, known)
+                    cross.say(path, f"found '{name}', which is no profile{near}; allowed: {listed(known)}")
 
 
 def _references(cross: Cross, route: int) -> None:

@@ -20,8 +20,20 @@ _SECTIONS: Final[tuple[tuple[str, KeyPath], ...]] = (
     ("senders.AE_TITLE", ("senders", "AE_TITLE")),
     ("destinations.NAME", ("destinations", "NAME")),
     ("destinations.NAME.retry", ("destinations", "NAME", "retry")),
+    ("destinations.NAME.rules", ("destinations", "NAME", "rules")),
+    ("profiles.NAME", ("profiles", "NAME")),
     ("protocols.NAME", ("protocols", "NAME")),
     ("protocols.NAME.structures.STRUCTURE", ("protocols", "NAME", "structures", "STRUCTURE")),
+    ("protocols.NAME.models", ("protocols", "NAME", "models", 0)),
+    ("protocols.NAME.derived.STRUCTURE", ("protocols", "NAME", "derived", "STRUCTURE")),
+    ("protocols.NAME.derived.STRUCTURE.steps", ("protocols", "NAME", "derived", "STRUCTURE", "steps", 0)),
+    ("protocols.NAME.derived.STRUCTURE.margins", ("protocols", "NAME", "derived", "STRUCTURE", "margins")),
+    ("protocols.NAME.derived.STRUCTURE.ring", ("protocols", "NAME", "derived", "STRUCTURE", "ring")),
+    ("protocols.NAME.derived.STRUCTURE.inside", ("protocols", "NAME", "derived", "STRUCTURE", "inside")),
+    (
+        "protocols.NAME.derived.STRUCTURE.away_from",
+        ("protocols", "NAME", "derived", "STRUCTURE", "away_from"),
+    ),
     ("routes", ("routes", 0)),
 )
 _RULES: Final = Path(__file__).with_name("reference.md")

@@ -12,10 +12,8 @@ from pydantic import Field
 from service.config.console_section import ConsoleSection
 from service.config.field_types import (
     AeTitle,
-    Color,
     Database,
     Host,
-    ModelReference,
     Name,
     Network,
     OwnAddress,
@@ -32,7 +30,9 @@ from service.config.field_types import (
     UidRoot,
 )
 from service.config.notify_section import Notify
+from service.config.protocol import Protocol
 from service.config.section import Section
+from service.config.tps_profile import Holes, ProfileRules, TpsProfile, TransferSyntax
 
 
 class Retention(Section):
@@ -42,6 +42,11 @@ class Retention(Section):
         default=14, gt=0, description="days a series stays in the spool after its last change"
     )
     structure_set_days: float = Field(default=90, gt=0, description="days a sent structure set stays on disk")
+    patient_days: float = Field(
+        default=365,
+        gt=0,
+        description="days after which the ledger no longer says whose a series was, once its files are gone",
+    )
     ledger_days: float = Field(default=3650, gt=0, description="days rows of the ledger are kept")
 
 
@@ -54,7 +59,8 @@ class Disk(Section):
     budget_gb: float | None = Field(
         default=None,
         gt=0,
-        description="size of the storage folder above which the oldest finished series goes early",
+        description="size of the storage folder above which the oldest finished series goes early; "
+        "if that is not enough C-STORE is answered 0xA700",
     )
 
 
@@ -107,7 +113,8 @@ class Node(Section):
     )
     network_timeout_seconds: Seconds = Field(
         default=180.0,
-        description="deadline of every read from a peer; an association idle for so long is aborted",
+        description="deadline of every read from a peer; an association idle for so long is aborted; "
+        "at most 30 s until an association is asked for, at most 60 s for one PDU",
     )
     enhanced_ct: bool = Field(default=False, description="accept Enhanced CT Image Storage")
     accept_and_discard: list[SopClass] = Field(
@@ -130,6 +137,12 @@ class Node(Section):
     )
     sets_per_study_and_day: int = Field(
         default=3, ge=1, description="more than this many sets of one study in a day are held"
+    )
+    takeover_seconds: float = Field(
+        default=30.0,
+        ge=5,
+        le=3600,
+        description="on PostgreSQL: silence after which a host counts as dead and others take over its work",
     )
     poll_seconds: float = Field(
         default=0.25,
@@ -183,44 +196,15 @@ class Destination(Section):
         default=None, description="AE title we call with, if not the node's"
     )
     profile: Profile = Field(default="generic", description="whose rules the structure set follows")
-    holes: Literal["keyhole", "xor"] | None = Field(
-        default=None, description="how holes are written, if not as the profile says"
+    rules: ProfileRules = Field(
+        default_factory=ProfileRules, description="rules that differ from the profile's for this destination"
     )
-    transfer_syntax: Literal["implicit", "explicit"] | None = Field(
+    holes: Holes | None = Field(default=None, description="how holes are written, if not as the profile says")
+    transfer_syntax: TransferSyntax | None = Field(
         default=None, description="encoding, if not as the profile says"
     )
     timeout_seconds: Seconds = Field(default=30.0, description="deadline of connecting and of every answer")
     retry: Backoff = Field(default_factory=Backoff, description="when a failed delivery is tried again")
-
-
-class Structure(Section):
-    """How one structure is written."""
-
-    color: Color | None = Field(default=None, description='display colour, "#rrggbb" in quotes')
-    name: Text16 | None = Field(default=None, description="ROI name, if not the TG-263 one")
-    holes: bool | None = Field(
-        default=None, description="keep holes; if absent the structure's own rule holds"
-    )
-
-
-class Protocol(Section):
-    """A model and what of it is sent."""
-
-    model: ModelReference = Field(description="bundle and version, e.g. pelvis-ct@2.0")
-    label: Text16 = Field(default="AI contours", description="StructureSetLabel")
-    series_description: Text64 | None = Field(
-        default=None, description="SeriesDescription; if absent, the label and the model"
-    )
-    allow_unvalidated: bool = Field(
-        default=False,
-        description="run a model whose card says synthetic data only; the set then says NOT FOR CLINICAL USE",
-    )
-    structures: dict[str, Structure | None] = Field(
-        default_factory=dict,
-        min_length=1,
-        description="TG-263 names in ROI order, what is not listed is not sent; "
-        "without this key every structure of the model",
-    )
 
 
 class Presence(Section):
@@ -265,6 +249,10 @@ class Site(Section):
     )
     destinations: dict[Name, Destination] = Field(
         default_factory=dict, description="where structure sets go, by a name of your choice"
+    )
+    profiles: dict[Name, TpsProfile] = Field(
+        default_factory=dict,
+        description="further kinds of receivers, by a name of your choice",
     )
     protocols: dict[Name, Protocol] = Field(
         default_factory=dict, description="models and what of them is sent, by a name of your choice"
