@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 import pydicom
 
+from service.arrival.certificate_watch import CertificateWatch
 from service.arrival.completeness import Tracker
 from service.arrival.expected_count import ask_sender
 from service.arrival.gathering import Rules
@@ -40,6 +41,9 @@ GRACE_SECONDS: Final = 5.0
 """How long associations may go on after the process was told to stop."""
 
 PORT_FILE: Final = "arrival.port"
+"""Holds the port without TLS; that with TLS if it is the only one."""
+
+TLS_PORT_FILE: Final = "arrival.tls-port"
 
 _FIRST_RETRY_SECONDS: Final = 2.0
 _LONGEST_RETRY_SECONDS: Final = 300.0
@@ -189,7 +193,7 @@ class Reception:
             if sender is not None and sender.port is not None:
                 host = sender.host or question.sender_address
                 own = loaded.site.node.ae_title
-                count = ask_sender(question, own_ae_title=own, host=host, port=sender.port)
+                count = ask_sender(question, own_ae_title=own, host=host, port=sender.port, tls=sender.tls)
         except Exception as error:  # noqa: BLE001 - whatever a sender answers, the series must not wait for ever
             _log.failure("find.failed", error, ae_title=question.calling_ae_title)
         finally:
@@ -206,7 +210,7 @@ class Reception:
 def run(config_path: Path, stop: threading.Event) -> None:
     """Receive until ``stop`` is set; then let open associations finish for a moment.
 
-    The port stands in ``arrival.port`` in the storage folder and in the event ``arrival.listening``.
+    The ports stand in ``arrival.port`` and ``arrival.tls-port`` in the storage folder and in the log.
 
     Raises:
         ConfigInvalid: the configuration file has mistakes.
@@ -226,16 +230,17 @@ def run(config_path: Path, stop: threading.Event) -> None:
     reception.take_up()
     scp = StorageScp(lambda: watched.current().site, spool, reception, clock)
     port = scp.start(_port_before(loaded.storage))
-    write_durably(loaded.storage / PORT_FILE, f"{port}\n".encode())
-    _log.info("arrival.listening", port=port, ae_title=loaded.site.node.ae_title)
+    _announce(loaded, port, scp.tls_port)
     if not loaded.site.senders:
         _log.warning("arrival.no-senders")
     reserve_bytes = loaded.site.node.disk.reserve_gb * 1e9
     watchman = Watchman(lambda: watched.mistakes, spool.free_bytes, reserve_bytes, notify)
+    certificates = CertificateWatch(lambda: watched.current().site, notify, clock)
     try:
         while not stop.is_set():
             reception.wait()
             _step(reception)
+            certificates.look()
             with contextlib.suppress(OSError):  # a disk that does not answer, which every C-STORE says
                 watchman.look()
     finally:
@@ -246,8 +251,18 @@ def run(config_path: Path, stop: threading.Event) -> None:
         notify.close()
         engine.close()
         ledger.close()
-        (loaded.storage / PORT_FILE).unlink(missing_ok=True)
+        for name in (PORT_FILE, TLS_PORT_FILE):
+            (loaded.storage / name).unlink(missing_ok=True)
         _log.info("arrival.stopped")
+
+
+def _announce(loaded: LoadedSite, port: int, tls_port: int | None) -> None:
+    title = loaded.site.node.ae_title
+    if tls_port is not None:
+        write_durably(loaded.storage / TLS_PORT_FILE, f"{tls_port}\n".encode())
+        _log.info("arrival.listening-tls", port=tls_port, ae_title=title)
+    write_durably(loaded.storage / PORT_FILE, f"{port}\n".encode())
+    _log.info("arrival.listening", port=port, ae_title=title)
 
 
 def _port_before(storage: Path) -> int:

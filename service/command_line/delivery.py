@@ -130,8 +130,7 @@ def _destination(loaded: LoadedSite, name: str, sender_address: str | None = Non
 
 
 def _peer(loaded: LoadedSite, name: str) -> Peer:
-    from service.delivery.storage_scu import Peer
+    from service.delivery.association import peer_of
 
     at = _destination(loaded, name)
-    title = at.calling_ae_title or loaded.site.node.ae_title
-    return Peer(at.ae_title, at.host, at.port, title, at.timeout_seconds)
+    return peer_of(at, at.calling_ae_title or loaded.site.node.ae_title)

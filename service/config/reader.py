@@ -17,7 +17,9 @@ from service.config.consistency import SENDER, cross_mistakes
 from service.config.document import Document, read_document
 from service.config.mistakes import KeyPath, Mistake, key_text
 from service.config.protocol_checks import bundle_folders_of, protocol_mistakes, with_all_structures
-from service.config.site import Destination, Node, Protocol, Sender, Site
+from service.config.protocol_sections import Protocol
+from service.config.site import Destination, Node, Sender, Site
+from service.config.tls_sections import with_absolute_files
 from service.config.validation import validated_site
 from service.errors import ConfigInvalid
 from service.log import EventLog
@@ -97,7 +99,8 @@ class LoadedSite:
         host = (sender.host or sender_address) if sender else None
         if sender is None or sender.port is None or host is None:
             return None
-        return Destination(ae_title=ae_title, host=host, port=sender.port, profile=sender.profile)
+        at = Destination(ae_title=ae_title, host=host, port=sender.port, profile=sender.profile)
+        return at.model_copy(update={"tls": sender.tls})
 
     def under(self, node: Node) -> LoadedSite:
         """The same with another ``node:`` section: the one that is in force until the restart."""
@@ -133,6 +136,7 @@ def parse(
         raise ConfigInvalid(tuple(mistake.said_of(path.name) for mistake in _placed(document, mistakes)))
     in_force = site.node.bundles if bundles_in_force is None else bundles_in_force
     site = with_all_structures(site, bundle_folders_of(in_force, path.absolute().parent))
+    site = with_absolute_files(site, path.absolute().parent)
     version = hashlib.sha256(text.encode()).hexdigest()[:_VERSION_DIGITS]
     return LoadedSite(site, version, path.absolute(), text)
 

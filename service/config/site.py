@@ -11,20 +11,18 @@ from pydantic import Field
 
 from service.config.field_types import (
     AeTitle,
-    Color,
     Database,
     Email,
+    Fingerprint,
     Host,
-    ModelReference,
     Name,
     Network,
     OwnAddress,
     PeerPort,
+    PlainPort,
     Port,
     Profile,
-    RouteMode,
     Seconds,
-    SendAgain,
     SopClass,
     Text16,
     Text64,
@@ -32,7 +30,9 @@ from service.config.field_types import (
     UidRoot,
     WebAddress,
 )
+from service.config.protocol_sections import Protocol, Route
 from service.config.section import Section
+from service.config.transport_security import ClientTls, ServerTls
 
 
 class Retention(Section):
@@ -88,6 +88,10 @@ class Node(Section):
     )
     port: Port = Field(default=11112, description="port of the Storage SCP; 0 picks a free one")
     bind: OwnAddress = Field(default="127.0.0.1", description="address to listen on; 0.0.0.0 for all")
+    plain_port: PlainPort = Field(
+        default="on", description="DICOM without TLS on `port`: on, loopback (this machine only) or off"
+    )
+    tls: ServerTls | None = Field(default=None, description="DICOM over TLS on a port of its own")
     storage: str = Field(
         default="./var",
         min_length=1,
@@ -170,6 +174,15 @@ class Sender(Section):
     )
     find_count: bool = Field(default=False, description="ask it by C-FIND how many images the series has")
     profile: Profile = Field(default="generic", description="TPS profile used for `send_to: [sender]`")
+    certificate_names: list[Host] = Field(
+        default_factory=list,
+        description="names of which its certificate must bear one; it may then call over TLS only",
+    )
+    certificate_fingerprints: list[Fingerprint] = Field(
+        default_factory=list,
+        description="SHA-256 of the certificates it may show; it may then call over TLS only",
+    )
+    tls: ClientTls | None = Field(default=None, description="TLS when we call it at `port`")
 
 
 class Backoff(Section):
@@ -200,67 +213,8 @@ class Destination(Section):
         default=None, description="encoding, if not as the profile says"
     )
     timeout_seconds: Seconds = Field(default=30.0, description="deadline of connecting and of every answer")
+    tls: ClientTls | None = Field(default=None, description="send over TLS")
     retry: Backoff = Field(default_factory=Backoff, description="when a failed delivery is tried again")
-
-
-class Structure(Section):
-    """How one structure is written."""
-
-    color: Color | None = Field(default=None, description='display colour, "#rrggbb" in quotes')
-    name: Text16 | None = Field(default=None, description="ROI name, if not the TG-263 one")
-    holes: bool | None = Field(
-        default=None, description="keep holes; if absent the structure's own rule holds"
-    )
-
-
-class Protocol(Section):
-    """A model and what of it is sent."""
-
-    model: ModelReference = Field(description="bundle and version, e.g. pelvis-ct@2.0")
-    label: Text16 = Field(default="AI contours", description="StructureSetLabel")
-    series_description: Text64 | None = Field(
-        default=None, description="SeriesDescription; if absent, the label and the model"
-    )
-    allow_unvalidated: bool = Field(
-        default=False,
-        description="run a model whose card says synthetic data only; the set then says NOT FOR CLINICAL USE",
-    )
-    structures: dict[str, Structure | None] = Field(
-        default_factory=dict,
-        min_length=1,
-        description="TG-263 names in ROI order, what is not listed is not sent; "
-        "without this key every structure of the model",
-    )
-
-
-class Presence(Section):
-    """Matches by presence alone."""
-
-    absent: bool = Field(description="true: missing or empty; false: there, whatever it says")
-
-
-Single = str | int | float | Presence
-Criterion = Single | list[Single]
-
-
-class Route(Section):
-    """Which CT gets which contours. Every route that matches applies."""
-
-    name: Text64 = Field(description="for people; no two routes share one")
-    when: dict[str, Criterion] = Field(
-        default_factory=dict,
-        description="called_ae, calling_ae or DICOM keywords, all must match; none: every series matches",
-    )
-    unless: dict[str, Criterion] = Field(
-        default_factory=dict, description="the route does not apply if any of these matches"
-    )
-    contour: str | list[str] = Field(description="protocol or protocols")
-    send_to: list[str] = Field(default_factory=list, description="destinations, or `sender`")
-    mode: RouteMode = Field(description="send, hold for release, shadow (contour, send nothing) or off")
-    priority: int = Field(default=100, ge=1, le=1000, description="1 runs first")
-    when_sent_again: SendAgain = Field(
-        default="send_same", description="the same series arrives again: ignore, send_same or contour_again"
-    )
 
 
 class Site(Section):

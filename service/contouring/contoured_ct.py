@@ -18,8 +18,8 @@ from models.card import BundleError
 from models.catalog import find_bundle
 from models.stages import Stages
 from models.volume import Segmentation
+from service.config.protocol_sections import Protocol
 from service.config.reader import LoadedSite
-from service.config.site import Protocol
 from service.contouring.contours import contours_of
 from service.contouring.ct_series import CtSeries, Limits
 from service.contouring.profiles import Profile

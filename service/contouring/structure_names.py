@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
-from service.config.site import Protocol
+from service.config.protocol_sections import Protocol
 from service.dicom.character_sets import Repertoire, plain
 
 NAME_CHARACTERS: Final = 16

@@ -18,9 +18,10 @@ from service.backlog.ledger import LedgerRefused, deliver_key
 from service.backlog.records import DeliveryState, JobState
 from service.config.site import Backoff, Destination
 from service.delivery import outcome
+from service.delivery.association import peer_of
 from service.delivery.backoff import seconds_tried, wait_seconds
 from service.delivery.outcome import Kind, Outcome
-from service.delivery.storage_scu import Peer, send
+from service.delivery.storage_scu import send
 from service.log import EventLog
 
 if TYPE_CHECKING:
@@ -103,9 +104,7 @@ class Sender:
             found = outcome.NO_DESTINATION
         else:
             title = destination.calling_ae_title or self._site().site.node.ae_title
-            peer = Peer(
-                destination.ae_title, destination.host, destination.port, title, destination.timeout_seconds
-            )
+            peer = peer_of(destination, title)
             found = send(delivery.file, peer, sop_instance_uid=delivery.sop_instance_uid)
         if found.stored:
             failpoints.reach("deliver.after-success")

@@ -25,7 +25,7 @@ Handler = Callable[[str], Again | None]
 Told = Callable[[str, str], None]
 
 RUNS_BEFORE_SET_ASIDE: Final = {"contour": 6, DELIVER: 1000}
-"""A poison ends its process each time and costs six restarts; kills from outside rarely meet one row six times."""
+"""A poison ends its process each time and costs six restarts; kills rarely meet one row six times."""
 RUN_ALONE_AGAIN: Final = frozenset({"contour"})
 """Queues whose rows, begun before and not ended, run with no other beside them."""
 _TICK_SECONDS: Final = 1.0

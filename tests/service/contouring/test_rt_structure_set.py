@@ -27,7 +27,8 @@ from module_check import violations
 from pydicom import Dataset, config
 
 from models.volume import Finding, StructureField
-from service.config.site import Equipment, Protocol, Structure
+from service.config.protocol_sections import Protocol, Structure
+from service.config.site import Equipment
 from service.contouring.contour_encoding import contour_data
 from service.contouring.contours import contours_of
 from service.contouring.ct_series import CtSeries

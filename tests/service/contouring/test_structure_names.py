@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from pydicom.sr._concepts_dict import concepts
 
-from service.config.site import Protocol, Structure
+from service.config.protocol_sections import Protocol, Structure
 from service.contouring.structure_names import (
     ANATOMY,
     BODY_MODEL,
