@@ -47,11 +47,17 @@ def judge(
     if calling.strip() == site.node.ae_title and _is_this_machine(address, site.node.bind):
         return None  # the node's own health check
     if calling.strip() not in site.senders:
-        return CALLING_AE_TITLE
+        return None if calling.strip() in _answering(site) else CALLING_AE_TITLE
     sender = site.senders[calling.strip()]
     if sender is not None and sender.addresses and not _lies_in(address, sender.addresses):
         return ADDRESS
     return _judge_certificate(sender, connection) if sender is not None else None
+
+
+def _answering(site: Site) -> set[str]:
+    """Titles of destinations that call to say whether they keep what they acknowledged."""
+    wanted = [each for each in site.destinations.values() if each.storage_commitment]
+    return {(each.commitment.ae_title or each.ae_title).strip() for each in wanted}
 
 
 def _judge_certificate(sender: Sender, connection: Connection) -> Rejection | None:

@@ -17,8 +17,9 @@ from pynetdicom.fsm import InvalidEventError
 from pynetdicom.pdu_primitives import A_ABORT, A_ASSOCIATE, A_P_ABORT, A_RELEASE
 
 from service.arrival.admission import PLAIN, Connection
-from service.arrival.dimse import Context, DimseReceiver, DimseViolation, Store
+from service.arrival.dimse import DimseReceiver
 from service.arrival.instance import Origin
+from service.arrival.messages import Context, DimseViolation, NormalizedService, Store
 from service.arrival.pdu_stream import (
     P_DATA_TF,
     BoundedSocket,
@@ -63,6 +64,9 @@ class Host(Protocol):
 
     def serve(self, association: ReceivingAssociation, origin: Origin) -> Store:
         """Where the association's C-STORE requests go."""
+
+    def normalized(self, origin: Origin) -> NormalizedService | None:
+        """Where N-ACTION and N-EVENT-REPORT requests of this peer go."""
 
     def gone(self, association: ReceivingAssociation, *, released: bool) -> None:
         """The association is over; called once, whether it was ever let in or not."""
@@ -218,7 +222,8 @@ class ReceivingAssociation(Association):
             for agreed in self.accepted_contexts
         }
         peer_max_pdu = self.requestor.maximum_length or 0
-        self._messages = DimseReceiver(contexts, self.host.serve(self, origin), peer_max_pdu)
+        store, normalized = self.host.serve(self, origin), self.host.normalized(origin)
+        self._messages = DimseReceiver(contexts, store, peer_max_pdu, normalized)
 
     def _end(self, *, released: bool) -> None:
         if not self._over:
@@ -226,4 +231,8 @@ class ReceivingAssociation(Association):
             self.host.gone(self, released=released)
 
     def _is_interrupted(self) -> bool:
+        """Asked while nothing comes, in this thread: the moment for what we have to report."""
+        if self._messages is not None and self.dul.state_machine.current_state == "Sta6":
+            for pdu in self._messages.idle():
+                self._bounded.send(pdu)
         return self.host.stopping

@@ -13,7 +13,7 @@ from pynetdicom.transport import AddressInformation, AssociationServer, RequestH
 
 from service.arrival.admission import plain_address
 from service.arrival.association import ReceivingAssociation
-from service.dicom.transfer_syntaxes import accepted_contexts
+from service.dicom.transfer_syntaxes import STORAGE_COMMITMENT, accepted_contexts
 from service.dicom.uids import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from service.log import EventLog
 
@@ -69,6 +69,10 @@ class Listener(AssociationServer):
             context = PresentationContext()
             context.abstract_syntax = sop_class
             context.transfer_syntax = list(syntaxes)
+            if (
+                sop_class == STORAGE_COMMITMENT
+            ):  # senders use the service, destinations that answer provide it
+                context.scu_role = context.scp_role = True
             supported.append(context)
         address = AddressInformation.from_addr_port(bind, port).as_tuple
         super().__init__(ae, address, node.ae_title, supported, request_handler=_Handler)

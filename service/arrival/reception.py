@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 import pydicom
 
 from service.arrival.certificate_watch import CertificateWatch
+from service.arrival.commitments import Commitments
 from service.arrival.completeness import Tracker
 from service.arrival.expected_count import ask_sender
 from service.arrival.gathering import Rules
@@ -228,7 +229,8 @@ def run(config_path: Path, stop: threading.Event) -> None:
     reception = Reception(watched.current, spool, ledger, engine, notify, clock)
     spool.open_landing()
     reception.take_up()
-    scp = StorageScp(lambda: watched.current().site, spool, reception, clock)
+    commitments = Commitments(lambda: watched.current().site, spool, ledger, engine, notify)
+    scp = StorageScp(lambda: watched.current().site, spool, reception, clock, commitments)
     port = scp.start(_port_before(loaded.storage))
     _announce(loaded, port, scp.tls_port)
     if not loaded.site.senders:

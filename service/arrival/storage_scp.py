@@ -26,7 +26,9 @@ from service.log import EventLog
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from service.arrival.commitments import Commitments
     from service.arrival.instance import Origin
+    from service.arrival.messages import NormalizedService
     from service.backlog.spool import Spool
     from service.config.site import Site
 
@@ -43,6 +45,7 @@ class StorageScp:
         spool: where instances are kept.
         arrivals: is told of every instance and of the end of every association.
         clock: seconds since the epoch.
+        commitments: takes requests for storage commitment and answers to ours; None refuses them.
     """
 
     def __init__(
@@ -51,7 +54,9 @@ class StorageScp:
         spool: Spool,
         arrivals: Arrivals,
         clock: Callable[[], float] = time.time,
+        commitments: Commitments | None = None,
     ) -> None:
+        self._commitments = commitments
         self._site = site
         self._node = site().node
         self._spool = spool
@@ -169,6 +174,10 @@ class StorageScp:
         with self._lock:
             self._open[association] = intake
         return intake
+
+    def normalized(self, origin: Origin) -> NormalizedService | None:
+        """See :class:`service.arrival.association.Host`."""
+        return self._commitments.of(origin) if self._commitments is not None else None
 
     def gone(self, association: ReceivingAssociation, *, released: bool) -> None:
         """See :class:`service.arrival.association.Host`."""

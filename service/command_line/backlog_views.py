@@ -11,7 +11,10 @@ from zoneinfo import ZoneInfo
 from rich.console import Console
 from rich.table import Table
 
+from service.backlog.records import DeliveryState
+
 if TYPE_CHECKING:
+    from service.backlog.commitment_records import Commitment
     from service.backlog.engine import Waiting
     from service.backlog.ledger import Attempt, Counts, JobLine, Story
     from service.backlog.records import Delivery, Job, PatientIdentity, RecordedSeries
@@ -110,7 +113,9 @@ def story_document(story: Story, zone: str) -> dict[str, Any]:
         "volumes_cm3": dict(story.volumes_cm3),
         "seconds": dict(story.seconds),
         "findings": [asdict(finding) for finding in story.findings],
-        "deliveries": [_delivery_document(*each, zone) for each in story.deliveries],
+        "deliveries": [
+            _delivery_document(*each, story.commitments.get(each[0].id), zone) for each in story.deliveries
+        ],
         "events": [asdict(event) | {"at": _iso(event.at, zone)} for event in story.events],
     }
 
@@ -157,7 +162,7 @@ def print_story(story: Story, zone: str) -> None:
         where = f"{finding.structure}: " if finding.structure else ""
         console.print(f"{finding.severity.value.capitalize()}: {where}{finding.sentence}")
     if story.deliveries:
-        console.print(_deliveries_table(story.deliveries, zone))
+        console.print(_deliveries_table(story, zone))
     events = Table("When", "What", "Why", "Who")
     for event in story.events:
         why = event.sentence or ", ".join(f"{name} {value}" for name, value in event.facts.items())
@@ -207,11 +212,11 @@ def _head(story: Story, zone: str) -> list[tuple[str, str]]:
     ]
 
 
-def _deliveries_table(deliveries: Sequence[tuple[Delivery, Sequence[Attempt]]], zone: str) -> Table:
+def _deliveries_table(story: Story, zone: str) -> Table:
     table = Table("To", "State", "Attempt", "Began", "Took", "Status", "Outcome")
-    for delivery, attempts in deliveries:
+    for delivery, attempts in story.deliveries:
         again = "" if delivery.generation == 1 else f" (sent again, no. {delivery.generation})"
-        _row(table, f"{delivery.destination}{again}", delivery.state.value, "", "", "", "", "")
+        _row(table, f"{delivery.destination}{again}", _state(delivery, story), "", "", "", "", "")
         for each in attempts:
             took = "" if each.ended_at is None else f"{each.ended_at - each.started_at:.1f} s"
             answer = "" if each.status is None else f"0x{each.status:04X}"
@@ -221,7 +226,20 @@ def _deliveries_table(deliveries: Sequence[tuple[Delivery, Sequence[Attempt]]], 
     return table
 
 
-def _delivery_document(delivery: Delivery, attempts: Sequence[Attempt], zone: str) -> dict[str, Any]:
+def _state(delivery: Delivery, story: Story) -> str:
+    """The delivery's state; of a delivered one, how far the destination has bound itself."""
+    if delivery.state is not DeliveryState.DELIVERED:
+        return delivery.state.value
+    found = story.commitments.get(delivery.id)
+    if found is None:
+        return f"{delivery.state.value}: acknowledged"
+    bound = found.state.value
+    return f"{delivery.state.value}: {bound if bound == 'committed' else f'acknowledged, {bound}'}"
+
+
+def _delivery_document(
+    delivery: Delivery, attempts: Sequence[Attempt], commitment: Commitment | None, zone: str
+) -> dict[str, Any]:
     tried = [
         asdict(each) | {"started_at": _iso(each.started_at, zone), "ended_at": _iso(each.ended_at, zone)}
         for each in attempts
@@ -236,6 +254,8 @@ def _delivery_document(delivery: Delivery, attempts: Sequence[Attempt], zone: st
         "last_status": delivery.last_status,
         "next": _iso(delivery.next_at, zone),
         "attempts": tried,
+        "commitment": commitment.state.value if commitment else None,
+        "failure_reason": commitment.failure_reason if commitment else None,
     }
 
 

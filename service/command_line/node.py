@@ -68,13 +68,13 @@ def work(
 ) -> None:
     """Run a worker alone: contours, delivers, or both."""
     _begin("work")
-    from service.backlog.engine import QUEUES
+    from service.backlog.engine import CONTOUR, DELIVER
     from service.node.work import Work
     from service.process_life import stop_event
 
     wanted = [name.strip() for name in queues.split(",") if name.strip()]
-    if not wanted or not set(wanted) <= set(QUEUES):
-        raise typer.BadParameter(f"queues are {' and '.join(QUEUES)}", param_hint="--queues")
+    if not wanted or not set(wanted) <= {CONTOUR, DELIVER}:
+        raise typer.BadParameter(f"queues are {CONTOUR} and {DELIVER}", param_hint="--queues")
     stop = stop_event()
     Work(config.absolute(), wanted, role).run(stop)
     sys.stderr.flush()

@@ -21,6 +21,7 @@ _SECTIONS: Final[tuple[tuple[str, KeyPath], ...]] = (
     ("destinations.NAME", ("destinations", "NAME")),
     ("destinations.NAME.retry", ("destinations", "NAME", "retry")),
     ("destinations.NAME.tls", ("destinations", "NAME", "tls")),
+    ("destinations.NAME.commitment", ("destinations", "NAME", "commitment")),
     ("protocols.NAME", ("protocols", "NAME")),
     ("protocols.NAME.structures.STRUCTURE", ("protocols", "NAME", "structures", "STRUCTURE")),
     ("routes", ("routes", 0)),

@@ -196,6 +196,20 @@ class Backoff(Section):
     )
 
 
+class CommitmentPeer(Section):
+    """Storage commitment (PS3.4 Annex J): whom to ask, if not the destination's own AE, and for how long."""
+
+    ae_title: AeTitle | None = Field(default=None, description="AE title that is asked and that answers")
+    host: Host | None = Field(default=None, description="its host name or address")
+    port: PeerPort | None = Field(default=None, description="its TCP port")
+    answer_hours: float = Field(
+        default=1.0, gt=0, description="hours to wait for its answer before it is asked again"
+    )
+    give_up_hours: float = Field(
+        default=48.0, gt=0, description="hours after which it is asked no more and a person is told"
+    )
+
+
 class Destination(Section):
     """A Storage SCP that gets structure sets."""
 
@@ -215,6 +229,12 @@ class Destination(Section):
     timeout_seconds: Seconds = Field(default=30.0, description="deadline of connecting and of every answer")
     tls: ClientTls | None = Field(default=None, description="send over TLS")
     retry: Backoff = Field(default_factory=Backoff, description="when a failed delivery is tried again")
+    storage_commitment: bool = Field(
+        default=False, description="ask it to commit itself to keep what it has acknowledged"
+    )
+    commitment: CommitmentPeer = Field(
+        default_factory=CommitmentPeer, description="whom to ask for that, and for how long"
+    )
 
 
 class Site(Section):

@@ -16,7 +16,7 @@ import termios
 import threading
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from pynetdicom import AE, _config, evt
 from pynetdicom.pdu_primitives import MaximumLengthNotification
@@ -27,11 +27,11 @@ from service.dicom.tls_failures import kind_of_failure
 from service.dicom.transport_security import TlsUnusable, client_context, say_good_bye
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from pynetdicom.association import Association
     from pynetdicom.events import Event
-    from pynetdicom.pdu_primitives import A_ASSOCIATE
+    from pynetdicom.pdu_primitives import A_ASSOCIATE, SCP_SCU_RoleSelectionNegotiation
     from pynetdicom.presentation import PresentationContext
 
     from service.config.site import Destination
@@ -115,7 +115,7 @@ class Watch:
         self._socket: socket.socket | None = None
         self._over = threading.Event()
 
-    def handlers(self) -> list[tuple[evt.EventType, object]]:
+    def handlers(self) -> list[tuple[evt.EventType, Callable[[Event], Any]]]:
         """What pynetdicom shall call."""
         return [
             (evt.EVT_CONN_OPEN, self._on_connected),
@@ -192,9 +192,14 @@ def _bound_pdu_length(association: Association) -> None:
 
 
 def associate(
-    peer: Peer, contexts: Sequence[PresentationContext], watch: Watch
+    peer: Peer,
+    contexts: Sequence[PresentationContext],
+    watch: Watch,
+    *,
+    handlers: Sequence[tuple[evt.EventType, Callable[[Event], Any]]] = (),
+    roles: Sequence[SCP_SCU_RoleSelectionNegotiation] = (),
 ) -> Association | outcome.Outcome:
-    """Connect and negotiate; the outcome of a delivery if it fails."""
+    """Connect and negotiate, ``roles`` too (PS3.7 D.3.3.4); the outcome of a delivery if it fails."""
     requestor = _Requestor(ae_title=peer.calling_ae_title)
     requestor.connection_timeout = peer.timeout_seconds
     requestor.acse_timeout = peer.timeout_seconds
@@ -212,7 +217,8 @@ def associate(
             contexts=list(contexts),
             ae_title=peer.ae_title,
             tls_args=(context, name or peer.host) if context is not None else None,
-            evt_handlers=watch.handlers(),  # type: ignore[arg-type]  # pynetdicom's alias lists tuples of one shape
+            ext_neg=list(roles),
+            evt_handlers=[*watch.handlers(), *handlers],
         )
     except socket.gaierror:
         return outcome.UNRESOLVED

@@ -14,7 +14,15 @@ from dbos import DBOS, DBOSConfig, DBOSPortableJSONSerializer
 
 from service.backlog.database import connect, now, sqlite_file
 from service.backlog.engine.bell import Bell
-from service.backlog.engine.client import APPLICATION, DELIVER, VERSION, Again, EngineClient, status_table
+from service.backlog.engine.client import (
+    APPLICATION,
+    COMMIT,
+    DELIVER,
+    VERSION,
+    Again,
+    EngineClient,
+    status_table,
+)
 from service.backlog.engine.places import SENDER, Places, WorkerRefused, executor_place
 from service.backlog.engine.reaper import Reaper
 from service.backlog.engine.room import Room, Stopped
@@ -24,8 +32,8 @@ from service.log import EventLog
 Handler = Callable[[str], Again | None]
 Told = Callable[[str, str], None]
 
-RUNS_BEFORE_SET_ASIDE: Final = {"contour": 6, DELIVER: 1000}
-"""A poison ends its process each time and costs six restarts; kills rarely meet one row six times."""
+RUNS_BEFORE_SET_ASIDE: Final = {"contour": 6, DELIVER: 1000, COMMIT: 1000}
+"""A poison ends its process each time and costs six restarts; kills from outside seldom meet one so often."""
 RUN_ALONE_AGAIN: Final = frozenset({"contour"})
 """Queues whose rows, begun before and not ended, run with no other beside them."""
 _TICK_SECONDS: Final = 1.0
