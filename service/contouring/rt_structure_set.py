@@ -22,6 +22,7 @@ from service.config.site import Equipment
 from service.contouring.contour_encoding import encoded_images, encoded_roi_contours
 from service.contouring.contours import Contour, ContourSet
 from service.contouring.ct_series import CtSeries
+from service.contouring.iod_tables import read_module_by_module
 from service.contouring.profiles import Profile
 from service.contouring.roi_items import MODEL_NAME, observation_item, roi_item
 from service.contouring.set_texts import Replaced, SetTexts
@@ -33,6 +34,7 @@ from service.dicom.uids import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_
 from service.errors import StructureSetInvalid
 
 SERIES_NUMBER: Final = 9001
+read_module_by_module()  # before highdicom makes the first object
 """Far from the numbers that scanners and planning systems count up to."""
 
 PATIENT_UNNAMED: Final = "structure-set.patient-unnamed"

@@ -24,7 +24,7 @@ from service.contouring.model_queue import JOBS_A_MODEL, ModelQueue
 from service.contouring.profiles import Profile, profile_named
 from service.contouring.rt_structure_set import PATIENT_UNNAMED
 from service.contouring.set_texts import Replaced
-from service.contouring.warming import warm_models, warm_writer
+from service.contouring.warming import warm_models
 from service.errors import (
     ConfigInvalid,
     ModelRefused,
@@ -84,7 +84,6 @@ class ContourWorker:
         for _ in range(self._models.count):
             with self._models.model() as models:
                 warm_models(models, self._site())
-        warm_writer()
 
     def contour(self, payload: str) -> Again | None:
         """Contour the job that ``payload`` names (``id`` or ``id#tries``).

@@ -33,7 +33,7 @@ Handler = Callable[[str], Again | None]
 Told = Callable[[str, str], None]
 
 RUNS_BEFORE_SET_ASIDE: Final = {"contour": 6, DELIVER: 1000, COMMIT: 1000}
-"""A poison ends its process each time and costs six restarts; kills from outside seldom meet one so often."""
+"""A poison ends its process each time, six times in all; kills from outside hardly meet one row so often."""
 RUN_ALONE_AGAIN: Final = frozenset({"contour"})
 """Queues whose rows, begun before and not ended, run with no other beside them."""
 _TICK_SECONDS: Final = 1.0
