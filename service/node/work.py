@@ -119,6 +119,9 @@ class Work:
             return
         if queue == COMMIT:
             self._operations.end_commitment(payload)
+            self._notifier.tell(
+                "commitment.set-aside", "Storage commitment failed in an unforeseen way; look at the log."
+            )
             return
         self._operations.set_aside(queue, payload.partition("#")[0])
         job_id = self._ledger.delivery(int(payload)).job_id if queue == DELIVER else payload.partition("#")[0]
