@@ -96,8 +96,9 @@ class ReceivingAssociation(Association):
         super().__init__(ae, MODE_ACCEPTOR)
         self.host = host
         self._address = address
-        self._over = False
+        self._over = self._warned = False
         self._credentials = credentials
+        self._seconds = seconds
         self._plain = connection
         self.connection: Connection = PLAIN
         self._messages: DimseReceiver | None = None
@@ -111,7 +112,7 @@ class ReceivingAssociation(Association):
             if self._credentials is None or self._secure(self._credentials):
                 self._drive()
         except InvalidEventError:  # what came does not go with where we are: the connection is of no use
-            _log.warning("association.out-of-step", address=self._address)
+            self._warn("association.out-of-step")
         except Exception as error:  # noqa: BLE001 - one association must never take the SCP down
             _log.failure("association.failed", error, address=self._address)
         finally:
@@ -121,7 +122,7 @@ class ReceivingAssociation(Association):
 
     def _secure(self, credentials: ServerCredentials) -> bool:
         """The handshake, in this thread, so that a peer that stalls in it holds up nobody else."""
-        seconds = min(HANDSHAKE_SECONDS, self._stream.seconds)
+        seconds = min(HANDSHAKE_SECONDS, self._seconds)
         try:
             connection = credentials.context().wrap_socket(
                 self._plain, server_side=True, do_handshake_on_connect=False
@@ -133,7 +134,7 @@ class ReceivingAssociation(Association):
             _log.warning("tls.handshake-failed", address=self._address, kind=kind_of_failure(error))
             return False
         self.connection = Connection(tls=True, certificate=peer_certificate(connection))
-        self._stream = SecuredPduStream(connection, self._stream.seconds, self._is_interrupted)
+        self._stream = SecuredPduStream(connection, self._seconds, self._is_interrupted)
         return True
 
     def _drive(self) -> None:
@@ -145,6 +146,10 @@ class ReceivingAssociation(Association):
             self._settle()
         self._end(released=False)
         if machine.current_state == "Sta13":  # it is the peer's turn to close
+            if not (self._warned or self.is_released or self.is_rejected):
+                self._warn(
+                    "association.out-of-step"
+                )  # the state machine ended it: what came was not its turn
             closed = self._stream.drain(LINGER_SECONDS, LINGER_BYTES)
             machine.do_action("Evt17" if closed else "Evt18")
 
@@ -163,12 +168,13 @@ class ReceivingAssociation(Association):
         except PeerGone:
             events.put("Evt17")
         except (PduInvalid, DimseViolation) as error:
-            if state == "Sta2":  # nothing came before: this is no DICOM
-                _log.warning("association.not-dicom", address=self._address, kind=str(error))
+            event = "association.violated" if state == "Sta6" else "association.not-dicom"
+            self._warn(event, kind=str(error))
             events.put("Evt19")
         except (PeerStalled, Interrupted) as reason:
+            if state == "Sta6" or isinstance(reason, PeerStalled):
+                self._warn("association.cut-off", type=type(reason).__name__)
             if state == "Sta6":
-                _log.warning("association.cut-off", address=self._address, type=type(reason).__name__)
                 self.acse.send_abort(0x02 if isinstance(reason, PeerStalled) else 0x00)
             else:
                 events.put("Evt18")
@@ -221,6 +227,7 @@ class ReceivingAssociation(Association):
             int(agreed.context_id or 0): Context(str(agreed.abstract_syntax), str(agreed.transfer_syntax[0]))
             for agreed in self.accepted_contexts
         }
+        self._stream.established()
         peer_max_pdu = self.requestor.maximum_length or 0
         store, normalized = self.host.serve(self, origin), self.host.normalized(origin)
         self._messages = DimseReceiver(contexts, store, peer_max_pdu, normalized)
@@ -229,6 +236,11 @@ class ReceivingAssociation(Association):
         if not self._over:
             self._over = True
             self.host.gone(self, released=released)
+
+    def _warn(self, event: str, **facts: str) -> None:
+        """One line for what a peer does wrong."""
+        self._warned = True
+        _log.warning(event, address=self._address, **facts)
 
     def _is_interrupted(self) -> bool:
         """Asked while nothing comes, in this thread: the moment for what we have to report."""

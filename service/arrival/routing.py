@@ -20,8 +20,8 @@ from service.arrival.localizers import separate
 from service.backlog.records import Mode
 from service.config.consistency import SENDER
 from service.config.criteria import AE_KEYS, CompiledCriterion, compile_criterion
-from service.config.protocol_sections import Criterion, Route
 from service.config.reader import LoadedSite
+from service.config.route_section import Criterion, Route
 from service.config.site import Destination
 from service.errors import SeriesRefused
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -66,6 +67,20 @@ class RetentionLedger(StoryLedger):
         with self.reading() as conn:
             query = sa.select(s.c.folder, s.c.last_at).where(s.c.purged_at.is_not(None))
             return [(self._found(folder), float(last_at)) for folder, last_at in conn.execute(query)]
+
+    def purged_among(self, series_ids: Collection[int]) -> set[int]:
+        """Those of the series whose instances are deleted."""
+        s = tables.series
+        with self.reading() as conn:
+            query = sa.select(s.c.id).where(s.c.id.in_(series_ids), s.c.purged_at.is_not(None))
+            return set(conn.execute(query).scalars())
+
+    def is_purged_job(self, job_id: str) -> bool:
+        """Whether a job is marked as deleted; a crash may have left its files."""
+        j = tables.job
+        with self.reading() as conn:
+            query = sa.select(j.c.id).where(j.c.id == job_id, j.c.purged_at.is_not(None))
+            return conn.execute(query).first() is not None
 
     def ended_jobs(self, before: float, *, failed: bool = True) -> list[str]:
         """Jobs with files on disk that have ended and not changed since then, the oldest first.
@@ -137,8 +152,9 @@ def _forget(conn: sa.Connection, series: EndedSeries) -> None:
     deliveries = sa.select(d.c.id).where(d.c.job_id.in_(series.job_ids))
     for table in (tables.attempt, commitment_request, commitment):
         conn.execute(sa.delete(table).where(table.c.delivery_id.in_(deliveries)))
-    for table in (d, tables.finding, tables.event):
+    for table in (d, tables.finding):
         conn.execute(sa.delete(table).where(table.c.job_id.in_(series.job_ids)))
-    conn.execute(sa.delete(tables.event).where(tables.event.c.series_id == series.id))
     conn.execute(sa.delete(tables.job).where(tables.job.c.series_id == series.id))
     conn.execute(sa.delete(tables.series).where(tables.series.c.id == series.id))
+    e = tables.event  # last: the database refuses to forget what happened to something that it still holds
+    conn.execute(sa.delete(e).where(e.c.job_id.in_(series.job_ids) | (e.c.series_id == series.id)))

@@ -32,8 +32,9 @@ _STUCK_SECONDS = 900.0
 @app.command()
 def status(config: Config = _DEFAULT, *, as_json: AsJson = False) -> None:
     """How much waits, runs, failed, and how full the disk is."""
+    from service.backlog.documents import status_document
     from service.backlog.retention import size
-    from service.command_line.backlog_views import print_status, status_document
+    from service.command_line.backlog_views import print_status
     from service.config.reader import restart_needed
 
     loaded = _loaded(config)
@@ -64,7 +65,8 @@ def jobs(
     as_json: AsJson = False,
 ) -> None:
     """List jobs, and series that nobody asked to contour, newest first. Shows who the patients are."""
-    from service.command_line.backlog_views import job_document, print_jobs, series_document
+    from service.backlog.documents import job_document, series_document
+    from service.command_line.backlog_views import print_jobs
 
     loaded = _loaded(config)
     wanted = _state(state)
@@ -85,7 +87,8 @@ def jobs(
 @app.command()
 def show(job: JobId, config: Config = _DEFAULT, *, as_json: AsJson = False) -> None:
     """Tell the whole story of one job, from the CT's arrival on. Shows who the patient is."""
-    from service.command_line.backlog_views import print_story, story_document
+    from service.backlog.documents import story_document
+    from service.command_line.backlog_views import print_story
 
     loaded = _loaded(config)
     with _opened(loaded) as (ledger, _):
@@ -139,17 +142,41 @@ def priority(
 def purge(
     config: Config = _DEFAULT,
     *,
+    older_than: Annotated[
+        float | None, typer.Option(metavar="DAYS", min=0, help="CTs and sets that ended longer ago")
+    ] = None,
+    job: Annotated[str | None, typer.Option(metavar="JOB", help="a job's sets, and its CT")] = None,
+    patient: Annotated[str | None, typer.Option(metavar="ID", help="all of the patient with this ID")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="only say what would be deleted")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="do not ask")] = False,
 ) -> None:
-    """Delete what has been kept long enough, or what is over the budget of the disk; nothing under way."""
+    """Delete what has been kept long enough or is over budget, or what is named; nothing under way.
+
+    What is named is listed and asked about first, and the ledger then no longer says whose it was.
+    """
+    from service.backlog.erasure import Erasure
     from service.backlog.retention import Retention
     from service.backlog.spool import Spool
     from service.command_line.backlog_views import print_purged
+    from service.command_line.erasing import erase
 
+    if sum(each is not None for each in (older_than, job, patient)) > 1:
+        raise typer.BadParameter("name one of --older-than, --job and --patient")
     loaded = _loaded(config)
     with _opened(loaded) as (ledger, engine):
-        retention = Retention(ledger, Spool(loaded.storage), loaded.site.node, engine.delete_finished)
-        print_purged(retention.purge(dry_run=dry_run), dry_run=dry_run)
+        spool = Spool(loaded.storage)
+        retention = Retention(ledger, spool, loaded.site.node, engine.delete_finished)
+        erasure = Erasure(ledger, spool, retention, getpass.getuser())
+        if older_than is not None:
+            code = erase(lambda dry: erasure.older_than(older_than, dry_run=dry), dry_run=dry_run, yes=yes)
+        elif job is not None:
+            code = erase(lambda dry: erasure.of_job(job, dry_run=dry), dry_run=dry_run, yes=yes)
+        elif patient is not None:
+            code = erase(lambda dry: erasure.of_patient(patient, dry_run=dry), dry_run=dry_run, yes=yes)
+        else:
+            print_purged(retention.purge(dry_run=dry_run), dry_run=dry_run)
+            code = 0
+    sys.exit(code)
 
 
 @app.command()

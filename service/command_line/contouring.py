@@ -126,7 +126,8 @@ def _contour_series(
     stages = Stages()
     # Each run is a contouring of its own: two runs must not put different bytes under one UID.
     origin = SetOrigin(f"{name} {done.series.series_instance_uid} {uuid4()}", made_at)
-    file.write_bytes(done.structure_set(wish.loaded, profile_named(wish.tps_profile), origin, stages))
+    tps_profile = profile_named(wish.tps_profile, own=wish.loaded.site.profiles)
+    file.write_bytes(done.structure_set(wish.loaded, tps_profile, origin, stages))
     volumes = [f"{structure} {volume:.1f} cm3" for structure, volume in done.volumes_cm3.items()]
     findings = [finding.sentence for finding in (*done.series.findings, *done.segmentation.findings)]
     return volumes + findings + (_costs(done.segmentation, stages) if wish.costs else [])

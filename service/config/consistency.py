@@ -13,6 +13,7 @@ from service.config.document import Document
 from service.config.mistakes import KeyPath, Mistake, did_you_mean, key_text, listed
 from service.config.plain_text import EMPTY, truth
 from service.config.schema import allowed_at
+from service.config.tps_profile import BUILT_IN
 from service.config.yaml_traps import comment_hint
 
 SENDER: Final = "sender"
@@ -79,6 +80,8 @@ def cross_mistakes(document: Document) -> list[Mistake]:
     _ae_titles(cross)
     _destinations(cross)
     _transport_security(cross)
+    _certificate(cross)
+    _profiles(cross)
     cross.same(((("protocols", name), name) for name in cross.keys("protocols")), "the same name as")
     cross.same(_route_names(cross), "the name of the route")
     for route in cross.indices("routes"):
@@ -87,6 +90,13 @@ def cross_mistakes(document: Document) -> list[Mistake]:
             for keyword in cross.keys("routes", route, part):
                 _criterion(cross, ("routes", route, part, keyword))
     return cross.mistakes
+
+
+def _certificate(cross: Cross) -> None:
+    """A certificate is of no use without its key."""
+    for one, other in (("tls_certificate", "tls_key"), ("tls_key", "tls_certificate")):
+        if cross.at("console", one) and not cross.at("console", other):
+            cross.say(("console", one), f"needs {other} beside it; allowed: both or neither")
 
 
 def _route_names(cross: Cross) -> Iterator[tuple[KeyPath, str]]:
@@ -150,6 +160,23 @@ def _client_tls(cross: Cross, path: tuple[str, str, str]) -> None:
 def _passphrase(cross: Cross, path: tuple[str, ...]) -> None:
     if {"passphrase", "passphrase_file"} <= set(cross.keys(*path)):
         cross.say(path, "has both passphrase and passphrase_file; keep one")
+
+
+def _profiles(cross: Cross) -> None:
+    """A profile that a peer names is one that ships or one of this file's, which have names of their own."""
+    own = cross.keys("profiles")
+    cross.same(((("profiles", name), name) for name in own), "the same name as")
+    for name in own:
+        if folded(name) in BUILT_IN:
+            cross.say(("profiles", name), f"'{name}' ships with the program; choose another name")
+    known = [*BUILT_IN, *own]
+    for section in ("destinations", "senders"):
+        for peer in cross.keys(section):
+            path: KeyPath = (section, peer, "profile")
+            for _, name in cross.texts(*path):
+                if name not in known:
+                    near = did_you_mean(name, known)
+                    cross.say(path, f"found '{name}', which is no profile{near}; allowed: {listed(known)}")
 
 
 def _references(cross: Cross, route: int) -> None:

@@ -142,6 +142,11 @@ Text16 = Annotated[
 Text64 = Annotated[
     str, StringConstraints(pattern=_TEXT, max_length=64), _says(f"a text of 1 to 64 characters {_TEXT_SAYS}")
 ]
+Text200 = Annotated[
+    str,
+    StringConstraints(pattern=_TEXT, max_length=200),
+    _says(f"a text of 1 to 200 characters {_TEXT_SAYS}"),
+]
 Name = Annotated[
     str,
     StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$"),
@@ -186,7 +191,11 @@ Timezone = Annotated[str, AfterValidator(_timezone), _says(_TIMEZONE_SAYS)]
 Database = Annotated[str, AfterValidator(_database), _says(_DATABASE_SAYS)]
 WebAddress = Annotated[str, AfterValidator(_web_address), _says(_WEB_SAYS)]
 SopClass = Annotated[str, AfterValidator(_sop_class), _says(_SOP_SAYS)]
-Profile = Literal["generic", "eclipse", "raystation"]
+Profile = Annotated[
+    str,
+    StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$"),
+    _says("generic, eclipse, raystation, monaco, pinnacle, mim or a name under profiles"),
+]
 SendAgain = Literal["ignore", "send_same", "contour_again"]
 RouteMode = Literal["send", "hold", "shadow", "off"]
 PlainPort = Literal["on", "loopback", "off"]

@@ -6,19 +6,20 @@ import hashlib
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
-from pydantic import BaseModel
-
 from service.config.consistency import SENDER, cross_mistakes
+from service.config.derived_checks import derived_mistakes
 from service.config.document import Document, read_document
+from service.config.host_folder import host_folder
 from service.config.mistakes import KeyPath, Mistake, key_text
+from service.config.protocol import Protocol
 from service.config.protocol_checks import bundle_folders_of, protocol_mistakes, with_all_structures
-from service.config.protocol_sections import Protocol
-from service.config.site import Destination, Node, Sender, Site
+from service.config.restart import FIXED, waiting_keys
+from service.config.site import Destination, Sender, Site
 from service.config.tls_sections import with_absolute_files
 from service.config.validation import validated_site
 from service.errors import ConfigInvalid
@@ -28,7 +29,7 @@ from service.process_life import CONFIG_AT_START
 _log = EventLog("config")
 
 AT_START: Final = "config.at-start.yaml"
-"""Under this name the storage folder keeps the file as it was when the node was started."""
+"""Under this name a host's own folder keeps the file as it was when the node was started."""
 
 _LARGEST_FILE: Final = 1_000_000
 _VERSION_DIGITS: Final = 12
@@ -62,6 +63,11 @@ class LoadedSite:
         if database == "sqlite":
             return f"sqlite:///{self.storage / 'delineate.sqlite'}"
         return database.replace("postgresql://", "postgresql+psycopg://", 1)
+
+    @property
+    def host_folder(self) -> Path:
+        """Where this host keeps what it does not share with others, absolute."""
+        return host_folder(self.storage, self.database_url)
 
     @property
     def bundle_folders(self) -> tuple[Path, ...]:
@@ -102,9 +108,15 @@ class LoadedSite:
         at = Destination(ae_title=ae_title, host=host, port=sender.port, profile=sender.profile)
         return at.model_copy(update={"tls": sender.tls})
 
-    def under(self, node: Node) -> LoadedSite:
-        """The same with another ``node:`` section: the one that is in force until the restart."""
-        return replace(self, site=self.site.model_copy(update={"node": node}))
+    def under(self, started: Site) -> LoadedSite:
+        """The same with the sections that are in force until the restart."""
+        return replace(
+            self, site=self.site.model_copy(update={name: getattr(started, name) for name in FIXED})
+        )
+
+    def beside(self, written: str) -> Path:
+        """A file or folder that is written relative to the configuration, absolute."""
+        return (self.path.parent / Path(written).expanduser()).resolve()
 
 
 def load(path: Path, *, check_bundles: bool = True) -> LoadedSite:
@@ -129,7 +141,7 @@ def parse(
     site = None
     if document.tree is not None:
         site, wrong = validated_site(document)
-        mistakes += wrong + cross_mistakes(document)
+        mistakes += wrong + cross_mistakes(document) + derived_mistakes(document)
         if check_bundles:
             mistakes += protocol_mistakes(document, path.absolute().parent, bundles_in_force)
     if mistakes or site is None:
@@ -201,7 +213,7 @@ class WatchedSite:
         started_with = os.environ.get(CONFIG_AT_START)
         text = None if started_with is None else _text_of(Path(started_with))[0]
         self._loaded = load(self._path) if text is None else parse(text, self._path)
-        self._node = self._loaded.site.node
+        self._started = self._loaded.site
         self._considered: str | None = self._loaded.text
         self._changing: tuple[str, float] | None = None
         self._mistakes: tuple[str, ...] = ()
@@ -222,7 +234,7 @@ class WatchedSite:
 
     @property
     def restart_needed(self) -> tuple[str, ...]:
-        """Keys under ``node:`` whose new values wait for a restart, e.g. ``node.port``."""
+        """Keys whose new values wait for a restart, e.g. ``node.port``."""
         with self._lock:
             self._look()
             return self._restart_needed
@@ -255,24 +267,24 @@ class WatchedSite:
 
     def _take(self, text: str) -> None:
         """Put ``text`` in force, or raise ``ConfigInvalid``."""
-        loaded = parse(text, self._path, bundles_in_force=tuple(self._node.bundles))
+        loaded = parse(text, self._path, bundles_in_force=tuple(self._started.node.bundles))
         gone = sorted(_sections(self._loaded.text) - _sections(text))
         if gone:
             raise ConfigInvalid(tuple(_gone(self._path.name, section) for section in gone))
-        self._restart_needed = tuple(_changed_keys(self._node, loaded.site.node, "node"))
-        self._loaded = loaded.under(self._node)
+        self._restart_needed = tuple(waiting_keys(self._started, loaded.site))
+        self._loaded = loaded.under(self._started)
         self._mistakes = ()
         _log.info("config.loaded", version=loaded.version, count=len(self._restart_needed))
 
 
 def restart_needed(loaded: LoadedSite) -> tuple[str, ...]:
-    """Keys under ``node:`` that the file has otherwise than the node had when it was last started."""
+    """Keys that the file has otherwise than the node had at its last start, and that wait for the next."""
     try:
-        text, _ = _text_of(loaded.storage / AT_START)
-        node = parse(text, loaded.path, check_bundles=False).site.node
+        text, _ = _text_of(loaded.host_folder / AT_START)
+        started = parse(text, loaded.path, check_bundles=False).site
     except ConfigInvalid:  # never started here, or by a program that knew other keys
         return ()
-    return tuple(_changed_keys(node, loaded.site.node, "node"))
+    return tuple(waiting_keys(started, loaded.site))
 
 
 def _sections(text: str) -> set[str]:
@@ -285,12 +297,3 @@ def _gone(file: str, section: str) -> str:
         f"was there and is gone, as in a half-written file; if that is meant write `{section}: {empty}`"
     )
     return f"{file}:1: {section}: {sentence}"
-
-
-def _changed_keys(old: BaseModel, new: BaseModel, prefix: str) -> Iterator[str]:
-    for key in type(old).model_fields:
-        before, after = getattr(old, key), getattr(new, key)
-        if isinstance(before, BaseModel) and isinstance(after, BaseModel):
-            yield from _changed_keys(before, after, f"{prefix}.{key}")
-        elif before != after:
-            yield f"{prefix}.{key}"

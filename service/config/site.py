@@ -9,10 +9,10 @@ from typing import Literal
 
 from pydantic import Field
 
+from service.config.console_section import ConsoleSection
 from service.config.field_types import (
     AeTitle,
     Database,
-    Email,
     Fingerprint,
     Host,
     Name,
@@ -28,10 +28,12 @@ from service.config.field_types import (
     Text64,
     Timezone,
     UidRoot,
-    WebAddress,
 )
-from service.config.protocol_sections import Protocol, Route
+from service.config.notify_section import Notify
+from service.config.protocol import Protocol
+from service.config.route_section import Route
 from service.config.section import Section
+from service.config.tps_profile import Holes, ProfileRules, TpsProfile, TransferSyntax
 from service.config.transport_security import ClientTls, ServerTls
 
 
@@ -42,6 +44,11 @@ class Retention(Section):
         default=14, gt=0, description="days a series stays in the spool after its last change"
     )
     structure_set_days: float = Field(default=90, gt=0, description="days a sent structure set stays on disk")
+    patient_days: float = Field(
+        default=365,
+        gt=0,
+        description="days after which the ledger no longer says whose a series was, once its files are gone",
+    )
     ledger_days: float = Field(default=3650, gt=0, description="days rows of the ledger are kept")
 
 
@@ -54,18 +61,9 @@ class Disk(Section):
     budget_gb: float | None = Field(
         default=None,
         gt=0,
-        description="size of the storage folder above which the oldest finished series goes early",
+        description="size of the storage folder above which the oldest finished series goes early; "
+        "if that is not enough C-STORE is answered 0xA700",
     )
-
-
-class Notify(Section):
-    """Who is told of refusals and dead letters; the messages carry job ids and reasons, no patient data."""
-
-    webhook: WebAddress | None = Field(default=None, description="URL that gets a JSON document by POST")
-    email_to: list[Email] = Field(default_factory=list, description="addresses that get a plain-text message")
-    email_from: Email = Field(default="delineate@localhost", description="sender address")
-    smtp_host: Host = Field(default="127.0.0.1", description="mail server")
-    smtp_port: PeerPort = Field(default=25, description="mail server's port")
 
 
 class Equipment(Section):
@@ -121,7 +119,8 @@ class Node(Section):
     )
     network_timeout_seconds: Seconds = Field(
         default=180.0,
-        description="deadline of every read from a peer; an association idle for so long is aborted",
+        description="deadline of every read from a peer; an association idle for so long is aborted; "
+        "at most 30 s until an association is asked for, at most 60 s for one PDU",
     )
     enhanced_ct: bool = Field(default=False, description="accept Enhanced CT Image Storage")
     accept_and_discard: list[SopClass] = Field(
@@ -144,6 +143,12 @@ class Node(Section):
     )
     sets_per_study_and_day: int = Field(
         default=3, ge=1, description="more than this many sets of one study in a day are held"
+    )
+    takeover_seconds: float = Field(
+        default=30.0,
+        ge=5,
+        le=3600,
+        description="on PostgreSQL: silence after which a host counts as dead and others take over its work",
     )
     poll_seconds: float = Field(
         default=0.25,
@@ -220,10 +225,11 @@ class Destination(Section):
         default=None, description="AE title we call with, if not the node's"
     )
     profile: Profile = Field(default="generic", description="whose rules the structure set follows")
-    holes: Literal["keyhole", "xor"] | None = Field(
-        default=None, description="how holes are written, if not as the profile says"
+    rules: ProfileRules = Field(
+        default_factory=ProfileRules, description="rules that differ from the profile's for this destination"
     )
-    transfer_syntax: Literal["implicit", "explicit"] | None = Field(
+    holes: Holes | None = Field(default=None, description="how holes are written, if not as the profile says")
+    transfer_syntax: TransferSyntax | None = Field(
         default=None, description="encoding, if not as the profile says"
     )
     timeout_seconds: Seconds = Field(default=30.0, description="deadline of connecting and of every answer")
@@ -241,11 +247,18 @@ class Site(Section):
     """The whole file."""
 
     node: Node = Field(default_factory=Node, description="the node itself")
+    console: ConsoleSection = Field(
+        default_factory=ConsoleSection, description="the HTTP process: health, metrics and the API"
+    )
     senders: dict[AeTitle, Sender | None] = Field(
         default_factory=dict, description="who may call, by calling AE title"
     )
     destinations: dict[Name, Destination] = Field(
         default_factory=dict, description="where structure sets go, by a name of your choice"
+    )
+    profiles: dict[Name, TpsProfile] = Field(
+        default_factory=dict,
+        description="further kinds of receivers, by a name of your choice",
     )
     protocols: dict[Name, Protocol] = Field(
         default_factory=dict, description="models and what of them is sent, by a name of your choice"

@@ -17,9 +17,9 @@ _log = EventLog("contouring")
 
 def warm_models(models: ModelClient, loaded: LoadedSite) -> None:
     """Load every model that a protocol names; one that cannot be loaded is told of when a CT needs it."""
-    protocols = {protocol.model: protocol for protocol in loaded.site.protocols.values()}
-    for protocol in protocols.values():
+    wanted = {use.model: protocol for protocol in loaded.site.protocols.values() for use in protocol.uses}
+    for reference, protocol in wanted.items():
         try:
-            models.warm(card_of(protocol, loaded.bundle_folders))
+            models.warm(card_of(reference, protocol, loaded.bundle_folders))
         except NodeError as error:
-            _log.warning("model.not-warm", model=protocol.model, code=error.code)
+            _log.warning("model.not-warm", model=reference, code=error.code)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from service.arrival.port_file import PORT_FILE, STANDING_BY
 from service.delivery.outcome import OUR_CERTIFICATE_REFUSED
 from service.delivery.storage_scu import Peer, echo
 from service.dicom.transport_security import own_certificate_both_ways
@@ -37,7 +38,10 @@ def problems(loaded: LoadedSite) -> list[str]:
 def _arrival_problems(loaded: LoadedSite) -> list[str]:
     node = loaded.site.node
     try:
-        port = int((loaded.storage / "arrival.port").read_text())
+        said = (loaded.host_folder / PORT_FILE).read_text().strip()
+        if said == STANDING_BY:
+            return []
+        port = int(said)
     except (FileNotFoundError, ValueError):
         return ["The Storage SCP does not listen."]
     bind, tls = node.bind, None

@@ -12,11 +12,12 @@ GO: Final = b"go\n"
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """Storage folder, our AE title, and the file that keeps the configuration the node starts with."""
+    """This host's folder, AE title, the file with the configuration at the start, is there a console."""
 
-    storage: str
+    host_folder: str
     ae_title: str
     config_at_start: str
+    console: bool
 
     def as_line(self) -> str:
         """One line of JSON."""

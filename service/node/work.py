@@ -16,11 +16,12 @@ from service.backlog.notify import Notifier
 from service.backlog.operations import Operations
 from service.backlog.retention import Retention, keep_purging
 from service.backlog.spool import Spool
+from service.backlog.watchdog import Watchdog, keep_watching
 from service.config.reader import WatchedSite
 from service.delivery.committer import Committer
 from service.delivery.sender import Sender
 from service.log import EventLog
-from service.node.heartbeat import Heartbeat
+from service.node.heartbeat import Heartbeat, ages_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -68,6 +69,8 @@ class Work:
             self._loaded.storage / "locks",
             node.poll_seconds,
             on_dead=self._gave_up,
+            silent_seconds=node.takeover_seconds,
+            reap_after_seconds=self._reap_after_seconds(),
         )
         with ExitStack() as open_things:
             handlers = self._handlers(open_things)
@@ -85,6 +88,11 @@ class Work:
         # SQLite means one machine, whatever its container is called today: its rows come back at once.
         alone = sqlite_file(self._loaded.database_url) is not None
         return f"{'local' if alone else socket.gethostname()}:{self._role}"
+
+    def _reap_after_seconds(self) -> float | None:
+        """None leaves it to the engine; a server's restart, too, takes everybody's lock for a moment."""
+        alone = sqlite_file(self._loaded.database_url) is not None
+        return None if alone else self._loaded.site.node.takeover_seconds / 3
 
     def _handlers(self, open_things: ExitStack) -> dict[str, Callable[[str], Again | None]]:
         handlers: dict[str, Callable[[str], Again | None]] = {}
@@ -130,7 +138,20 @@ class Work:
 
     def _start_housekeeping(self, stop: threading.Event) -> None:
         retention = Retention(self._ledger, self._spool, self._loaded.site.node, self._engine.delete_finished)
-        for body, arguments in ((keep_purging, (retention, stop)), (self._keep_reconciling, (stop,))):
+        loaded = self._loaded
+        watchdog = Watchdog(
+            self._ledger,
+            loaded.site.node,
+            loaded.storage,
+            lambda: ages_seconds(loaded.storage),
+            self._notifier,
+        )
+        chores: tuple[tuple[Callable[..., None], tuple[object, ...]], ...] = (
+            (keep_purging, (retention, stop)),
+            (keep_watching, (watchdog, stop)),
+            (self._keep_reconciling, (stop,)),
+        )
+        for body, arguments in chores:
             threading.Thread(target=body, args=arguments, name="housekeeping", daemon=True).start()
 
     def _keep_reconciling(self, stop: threading.Event) -> None:

@@ -25,16 +25,18 @@ Command = Any  # typer brings its own copy of click
 
 DOCUMENTS = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "config.yaml", *(
     f"docs/{name}.md" for name in (
-        "configuration", "conformance", "data", "evaluation", "house", "networks", "operations",
-        "performance", "samples-and-losses", "tls", "training",
+        "configuration", "conformance", "console-api", "data", "evaluation", "house", "networks", "operations",
+        "performance", "samples-and-losses", "security", "tls", "training",
     )
 ))  # fmt: skip
 LOOPS_THAT_CATCH_EVERYTHING = {
     "service/arrival/association.py": 2,  # one association must not take the SCP down: its thread, its end
-    "service/arrival/reception.py": 3,  # one series, one question to a sender, one turn of the loop
+    "service/arrival/arrival_process.py": 1,  # one turn of the loop
+    "service/arrival/reception.py": 2,  # one series, one question to a sender
     "service/backlog/engine/worker.py": 3,  # one row, one telling, one turn of the watch
     "service/backlog/notify.py": 1,
     "service/backlog/retention.py": 1,
+    "service/backlog/watchdog.py": 1,
     "service/contouring/model_process.py": 1,
     "service/node/heartbeat.py": 1,
     "service/node/work.py": 1,

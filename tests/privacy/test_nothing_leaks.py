@@ -21,6 +21,7 @@ from canary import (
     MODEL_THAT_ABORTS,
     MODEL_THAT_RAISES,
     STORAGE,
+    UID_ROOT,
     TalkativeTps,
     canaries_in,
     canary_ct,
@@ -282,3 +283,27 @@ def test_status_and_health_say_it_to_nobody(house: House) -> None:
     for command in (["status"], ["status", "--json"], ["health"]):
         done = house.node.command(*command, check=False)
         assert canaries_in(done.stdout + done.stderr) == []
+
+
+def test_after_a_purge_no_byte_of_the_patient_is_left(house: House) -> None:
+    """The last of all, since it deletes everything; the node runs meanwhile."""
+    asked = ("purge", "--patient", "CANARYID77")
+    assert "Would delete" in house.node.command(*asked, "--dry-run", check=False).stdout
+    assert patient_in(house.node.storage)
+    under_way = {"queued", "contouring", "held", "delivering"}
+    for job in json.loads(house.node.command("jobs", "--patient", "CANARYID77", "--json").stdout)["jobs"]:
+        if job["state"] in under_way:
+            house.node.command("cancel", job["id"])
+    wait_until(lambda: house.node.command(*asked, "--yes", check=False).returncode == 0)
+    assert patient_in(house.node.storage) == []
+    assert json.loads(house.node.command("jobs", "--patient", "CANARYID77", "--json").stdout) == {
+        "jobs": [],
+        "series_without_jobs": [],
+    }
+
+
+def patient_in(storage: Path) -> list[str]:
+    """Files that hold the patient's name, number, date of birth or UIDs; the database and its log among them."""
+    words = [word.encode() for word in ("CanaryName", "CANARYID77", BIRTH_DATE, UID_ROOT)]
+    files = [file for file in storage.rglob("*") if file.is_file()]
+    return [file.name for file in files if any(word in file.read_bytes() for word in words)]
