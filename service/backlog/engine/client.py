@@ -15,7 +15,8 @@ from service.backlog.database import now, server_url, sqlite_file, use_write_ahe
 
 CONTOUR: Final = "contour"
 DELIVER: Final = "deliver"
-QUEUES: Final = (CONTOUR, DELIVER)
+COMMIT: Final = "commit"
+QUEUES: Final = (CONTOUR, DELIVER, COMMIT)
 
 APPLICATION: Final = "delineate"
 VERSION: Final = "1"  # constant for ever; a change of meaning gets another queue's name instead

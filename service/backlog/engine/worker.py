@@ -14,7 +14,15 @@ from dbos import DBOS, DBOSConfig, DBOSPortableJSONSerializer
 
 from service.backlog.database import connect, now, server_url, sqlite_file
 from service.backlog.engine.bell import Bell
-from service.backlog.engine.client import APPLICATION, DELIVER, VERSION, Again, EngineClient, status_table
+from service.backlog.engine.client import (
+    APPLICATION,
+    COMMIT,
+    DELIVER,
+    VERSION,
+    Again,
+    EngineClient,
+    status_table,
+)
 from service.backlog.engine.places import SENDER, Places, WorkerRefused, executor_place
 from service.backlog.engine.reaper import Reaper
 from service.backlog.engine.room import Room, Stopped
@@ -25,7 +33,7 @@ from service.log import EventLog
 Handler = Callable[[str], Again | None]
 Told = Callable[[str, str], None]
 
-RUNS_BEFORE_SET_ASIDE: Final = {"contour": 6, DELIVER: 1000}
+RUNS_BEFORE_SET_ASIDE: Final = {"contour": 6, DELIVER: 1000, COMMIT: 1000}
 """A poison ends its process each time, six times in all; kills from outside hardly meet one row so often."""
 RUN_ALONE_AGAIN: Final = frozenset({"contour"})
 """Queues whose rows, begun before and not ended, run with no other beside them."""
