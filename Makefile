@@ -1,5 +1,5 @@
 # Two commands: `make demo` runs the main job, `make test` runs every test. Each installs what it needs.
-.PHONY: setup demo test bench check format docs
+.PHONY: setup demo test bench check format docs fuzz peers-table
 
 setup:
 	@setup/environment.sh
@@ -27,6 +27,17 @@ bench: setup
 bench-%: setup
 	@setup/debian.sh
 	PYTHONPATH=tests .venv/bin/python -m benchmarks $*
+
+# Hostile bytes for SECONDS, guided by coverage; corpus and findings stay in build/fuzz.
+SECONDS ?= 600
+fuzz: setup
+	@.venv/bin/python -c 'import atheris' 2>/dev/null || .venv/bin/pip install -q -c constraints.txt atheris
+	PYTHONPATH=tests .venv/bin/python -m fuzz --seconds $(SECONDS)
+
+# What peers may do wrong, done to the node, DCMTK and Orthanc by turns: build/peers/table.md.
+peers-table: setup
+	@setup/debian.sh
+	PYTHONPATH=tests .venv/bin/python -m peer_faults
 
 format: setup
 	.venv/bin/ruff check --fix .

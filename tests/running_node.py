@@ -180,6 +180,7 @@ class RunningNode:
         self.config_file = folder / "config.yaml"
         self.storage = storage or folder / "var"
         config.setdefault("node", {}).update(port=config["node"].get("port", 0), storage=str(self.storage))
+        config.setdefault("console", {"enabled": False})  # its port is one for all nodes of a machine
         self.config_file.write_text(yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
         self.environment = environment or {}
         self.log_file = folder / "node.log"

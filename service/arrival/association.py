@@ -77,7 +77,7 @@ class ReceivingAssociation(Association):
         super().__init__(ae, MODE_ACCEPTOR)
         self.host = host
         self._address = address
-        self._over = False
+        self._over = self._warned = False
         self._messages: DimseReceiver | None = None
         self._bounded = BoundedSocket(self, connection, seconds)
         self._stream = PduStream(connection, seconds, self._is_interrupted)
@@ -88,7 +88,7 @@ class ReceivingAssociation(Association):
         try:
             self._drive()
         except InvalidEventError:  # what came does not go with where we are: the connection is of no use
-            _log.warning("association.out-of-step", address=self._address)
+            self._warn("association.out-of-step")
         except Exception as error:  # noqa: BLE001 - one association must never take the SCP down
             _log.failure("association.failed", error, address=self._address)
         finally:
@@ -105,6 +105,10 @@ class ReceivingAssociation(Association):
             self._settle()
         self._end(released=False)
         if machine.current_state == "Sta13":  # it is the peer's turn to close
+            if not (self._warned or self.is_released or self.is_rejected):
+                self._warn(
+                    "association.out-of-step"
+                )  # the state machine ended it: what came was not its turn
             closed = self._stream.drain(LINGER_SECONDS, LINGER_BYTES)
             machine.do_action("Evt17" if closed else "Evt18")
 
@@ -123,10 +127,12 @@ class ReceivingAssociation(Association):
         except PeerGone:
             events.put("Evt17")
         except (PduInvalid, DimseViolation):
+            self._warn("association.violated" if state == "Sta6" else "association.not-dicom")
             events.put("Evt19")
         except (PeerStalled, Interrupted) as reason:
+            if state == "Sta6" or isinstance(reason, PeerStalled):
+                self._warn("association.cut-off", type=type(reason).__name__)
             if state == "Sta6":
-                _log.warning("association.cut-off", address=self._address, type=type(reason).__name__)
                 self.acse.send_abort(0x02 if isinstance(reason, PeerStalled) else 0x00)
             else:
                 events.put("Evt18")
@@ -179,6 +185,7 @@ class ReceivingAssociation(Association):
             int(agreed.context_id or 0): Context(str(agreed.abstract_syntax), str(agreed.transfer_syntax[0]))
             for agreed in self.accepted_contexts
         }
+        self._stream.established()
         peer_max_pdu = self.requestor.maximum_length or 0
         self._messages = DimseReceiver(contexts, self.host.serve(self, origin), peer_max_pdu)
 
@@ -186,6 +193,11 @@ class ReceivingAssociation(Association):
         if not self._over:
             self._over = True
             self.host.gone(self, released=released)
+
+    def _warn(self, event: str, **facts: str) -> None:
+        """One line for what a peer does wrong."""
+        self._warned = True
+        _log.warning(event, address=self._address, **facts)
 
     def _is_interrupted(self) -> bool:
         return self.host.stopping

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 _MIB: Final = 1 << 20
 LONGEST_BYTES: Final = {
-    str(CTImageStorage): 256 * _MIB,
+    str(CTImageStorage): 64 * _MIB,  # 4096 x 4096 pixels, the most that is contoured, take half of it
     str(EnhancedCTImageStorage): 4096 * _MIB,
     str(RTStructureSetStorage): 1024 * _MIB,
 }

@@ -22,6 +22,12 @@ if TYPE_CHECKING:
 LONGEST_PDU: Final = 1 << 20
 """No PDU that we read is longer: eight times what we announce, and ample for 128 presentation contexts."""
 
+REQUEST_SECONDS: Final = 30.0
+"""How long a connection may be open without asking for an association (ARTIM, PS3.8 section 9.1.5)."""
+
+PDU_SECONDS: Final = 60.0
+"""How long one PDU may take: 128 KiB at the speed of a bad modem."""
+
 HEADER_BYTES: Final = 6
 P_DATA_TF: Final = 0x04
 
@@ -53,7 +59,8 @@ class PduStream:
 
     Args:
         sock: connected.
-        seconds: how long the peer may be silent between PDUs, and how long one PDU may take to come.
+        seconds: how long the peer may be silent between PDUs of an association; a connection that has none
+            yet, and a PDU that has begun, get no more than this and no more than a time of their own.
         interrupted: asked twice a second while waiting; True ends the reading.
     """
 
@@ -61,7 +68,12 @@ class PduStream:
         self._socket = sock
         self._interrupted = interrupted
         self._wakes_at = 1
-        self.seconds = seconds
+        self._seconds = seconds
+        self._silence_seconds = min(seconds, REQUEST_SECONDS)
+
+    def established(self) -> None:
+        """The peer has an association: from now on it may think between PDUs."""
+        self._silence_seconds = self._seconds
 
     def read(self) -> tuple[int, bytearray]:
         """The type of the next PDU and all of its bytes, header included.
@@ -70,14 +82,15 @@ class PduStream:
             PeerGone, PeerStalled, PduInvalid, Interrupted: as their names say.
         """
         header = bytearray(HEADER_BYTES)
-        self._fill(memoryview(header)[:1])  # silence is counted apart from slowness
-        self._fill(memoryview(header)[1:])
+        self._fill(memoryview(header)[:1], self._silence_seconds)  # counted apart from slowness
+        one_pdu_seconds = min(self._silence_seconds, PDU_SECONDS)
+        self._fill(memoryview(header)[1:], one_pdu_seconds)
         kind, length = _header(header)
         if kind not in _PDU_TYPES or length > LONGEST_PDU:
             raise PduInvalid
         pdu = bytearray(HEADER_BYTES + length)
         pdu[:HEADER_BYTES] = header
-        self._fill(memoryview(pdu)[HEADER_BYTES:])
+        self._fill(memoryview(pdu)[HEADER_BYTES:], one_pdu_seconds)
         return kind, pdu
 
     def drain(self, seconds: float, most_bytes: int) -> bool:
@@ -99,8 +112,8 @@ class PduStream:
             most_bytes -= count
         return False
 
-    def _fill(self, view: memoryview) -> None:
-        deadline = time.monotonic() + self.seconds
+    def _fill(self, view: memoryview, seconds: float) -> None:
+        deadline = time.monotonic() + seconds
         while view:
             remaining = deadline - time.monotonic()
             if remaining <= 0:

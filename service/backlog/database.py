@@ -20,6 +20,7 @@ import sqlalchemy as sa
 from sqlalchemy import event as sa_event
 
 from service.backlog import ledger_tables as tables
+from service.backlog.migrations import bring_up
 from service.errors import NodeError
 
 _BUSY_SECONDS: Final = 30.0
@@ -146,9 +147,7 @@ class Database:
                 conn.execute(sa.text("select pg_advisory_xact_lock(:key)"), {"key": _MIGRATION_LOCK})
             tables.metadata.create_all(conn)
             found = conn.execute(sa.select(tables.ledger_version.c.version)).scalar()
-            if found is None:
-                conn.execute(sa.insert(tables.ledger_version).values(version=tables.SCHEMA_VERSION))
-            elif found > tables.SCHEMA_VERSION:
+            if found is not None and found > tables.SCHEMA_VERSION:
                 code, newer = (
                     "ledger.newer",
                     f"The database is of version {found}, this program knows {tables.SCHEMA_VERSION}.",
@@ -156,6 +155,7 @@ class Database:
                 raise LedgerRefused(
                     code, f"{newer} Install the newer program again or restore the backup made before it."
                 )
+            bring_up(conn, found)
 
     @contextmanager
     def begin(self) -> Iterator[sa.Connection]:

@@ -133,8 +133,9 @@ def _forget(conn: sa.Connection, series: EndedSeries) -> None:
     d = tables.delivery
     deliveries = sa.select(d.c.id).where(d.c.job_id.in_(series.job_ids))
     conn.execute(sa.delete(tables.attempt).where(tables.attempt.c.delivery_id.in_(deliveries)))
-    for table in (d, tables.finding, tables.event):
+    for table in (d, tables.finding):
         conn.execute(sa.delete(table).where(table.c.job_id.in_(series.job_ids)))
-    conn.execute(sa.delete(tables.event).where(tables.event.c.series_id == series.id))
     conn.execute(sa.delete(tables.job).where(tables.job.c.series_id == series.id))
     conn.execute(sa.delete(tables.series).where(tables.series.c.id == series.id))
+    e = tables.event  # last: the database refuses to forget what happened to something that it still holds
+    conn.execute(sa.delete(e).where(e.c.job_id.in_(series.job_ids) | (e.c.series_id == series.id)))

@@ -177,7 +177,7 @@ class SeriesLedger(Database):
         """Keep the text of a configuration under its version; the second time nothing happens."""
         t = tables.config
         if conn.execute(sa.select(t.c.version).where(t.c.version == version)).first() is None:
-            conn.execute(_insert_if_new(conn, t).values(version=version, text=text, first_used_at=now()))
+            conn.execute(insert_if_new(conn, t).values(version=version, text=text, first_used_at=now()))
 
     def config_text(self, version: str) -> str:
         """The text of a configuration that was in force.
@@ -234,7 +234,7 @@ class SeriesLedger(Database):
         )
 
 
-def _insert_if_new(conn: sa.Connection, table: sa.Table) -> sa.Insert:
+def insert_if_new(conn: sa.Connection, table: sa.Table) -> sa.Insert:
     """An insert that leaves an existing row as it is, in the words of either database."""
     if conn.dialect.name == "sqlite":
         from sqlalchemy.dialects.sqlite import insert as insert_into_sqlite

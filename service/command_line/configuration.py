@@ -83,6 +83,7 @@ def _called(called: str, loaded: LoadedSite) -> str:
 
 def _print_decision(decision: Decision, headers: list[Dataset], loaded: LoadedSite) -> None:
     from service.arrival.attributes import shown_value
+    from service.command_line.tables import printable
 
     if decision.localizers:
         print(f"  {len(decision.localizers)} of {len(headers)} images are localizers and set aside")
@@ -94,7 +95,7 @@ def _print_decision(decision: Decision, headers: list[Dataset], loaded: LoadedSi
         print(f"  {'takes' if reason.matched else 'not  '} {reason.route}: {reason.sentence}")
         for keyword in [] if reason.matched else reason.keywords:
             if keyword not in ("calling_ae", "called_ae"):
-                print(f"          {keyword} here: {shown_value(slices, keyword)}")
+                print(f"          {keyword} here: {printable(shown_value(slices, keyword))}")
     for job in decision.jobs:
         label = loaded.site.protocols[job.protocol].model
         where = ", ".join(job.destinations) or "nowhere"

@@ -41,6 +41,7 @@ _MARK: Final = "# Made by `delineate demo`"
 _CONFIG: Final = """\
 # Made by `delineate demo`: a node of its own on free loopback ports.
 node: {{ae_title: DELINEATE, port: 0, bind: 127.0.0.1, storage: ./var, database: sqlite, quiet_seconds: 1.0}}
+console: {{enabled: false}}
 senders: {{DEMO_SCANNER: {{addresses: [127.0.0.1]}}}}
 destinations: {{demo-tps: {{ae_title: DEMO_TPS, host: 127.0.0.1, port: {port}}}}}
 protocols:

@@ -81,6 +81,21 @@ def work(
     os._exit(0)  # a transfer or a model that is still under way would hold the process; it is run again
 
 
+@app.command()
+def console(config: Config = _DEFAULT) -> None:
+    """Run the HTTP process alone: health, metrics and the API."""
+    _begin("console")
+    from service.config.reader import WatchedSite
+    from service.console.process import serve as serve_http
+    from service.node.heartbeat import Heartbeat
+    from service.process_life import stop_event
+
+    stop = stop_event()
+    site = WatchedSite(config)
+    with Heartbeat(site.current().storage, "console"):
+        serve_http(site, stop)
+
+
 @app.command(
     "model-process",
     hidden=True,

@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Final
 
 from pydicom import Dataset, FileDataset, dcmread
-from pydicom.errors import InvalidDicomError
 from pydicom.uid import CTImageStorage, EnhancedCTImageStorage
 
 from service.arrival.routing import keywords_to_read
+from service.command_line.tables import printable
 from service.config.reader import LoadedSite
+from service.dicom.library_errors import LIBRARY_ERRORS
 
 _SHOWN: Final = ("SOPClassUID", "SeriesInstanceUID", "Modality", "SeriesNumber", "SeriesDescription")
 
@@ -33,8 +34,12 @@ def series_of(folder: Path, loaded: LoadedSite) -> list[FolderSeries]:
     keywords = [*_SHOWN, *keywords_to_read(loaded)]
     by_uid: dict[tuple[str, str], FolderSeries] = {}
     for header in _headers(folder, keywords):
-        key = (str(header.get("SeriesInstanceUID", "")), str(header.get("SOPClassUID", "")))
-        by_uid.setdefault(key, _begun(header)).headers.append(header)
+        try:
+            key = (str(header.get("SeriesInstanceUID", "")), str(header.get("SOPClassUID", "")))
+            begun = _begun(header)
+        except LIBRARY_ERRORS:  # pydicom reads the values only now
+            continue
+        by_uid.setdefault(key, begun).headers.append(header)
     for series in by_uid.values():
         series.title += f", {len(series.headers)} images"
     return sorted(by_uid.values(), key=lambda series: series.title)
@@ -44,16 +49,18 @@ def _headers(folder: Path, keywords: list[str]) -> Iterator[FileDataset]:
     for file in sorted(path for path in folder.rglob("*") if path.is_file() and path.name != "DICOMDIR"):
         try:
             yield dcmread(file, stop_before_pixels=True, specific_tags=list(keywords))
-        except (InvalidDicomError, EOFError, OSError):
+        except LIBRARY_ERRORS:
             continue
 
 
 def _begun(header: FileDataset) -> FolderSeries:
     meta = header.file_meta
     return FolderSeries(
-        title=f"series {header.get('SeriesNumber') or '?'}, {header.get('Modality') or '?'}, "
-        f"'{header.get('SeriesDescription') or ''}'",
+        title=printable(
+            f"series {header.get('SeriesNumber') or '?'}, {header.get('Modality') or '?'}, "
+            f"'{header.get('SeriesDescription') or ''}'"
+        ),
         is_ct=header.get("SOPClassUID") in (CTImageStorage, EnhancedCTImageStorage),
-        calling_ae=str(meta.get("SourceApplicationEntityTitle", "") or "").strip(),
-        called_ae=str(meta.get("ReceivingApplicationEntityTitle", "") or "").strip(),
+        calling_ae=printable(str(meta.get("SourceApplicationEntityTitle", "") or "")).strip(),
+        called_ae=printable(str(meta.get("ReceivingApplicationEntityTitle", "") or "")).strip(),
     )

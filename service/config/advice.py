@@ -46,7 +46,7 @@ def warnings_of(loaded: LoadedSite, *, connect: bool = False) -> tuple[Mistake, 
     Names are looked up; only with ``connect`` is a TCP connection to each destination tried.
     """
     document = read_document(loaded.text)
-    checks = [_listening, _senders, _routes, _modes, _hosts, _own_titles, _storage]
+    checks = [_listening, _senders, _routes, _modes, _hosts, _own_titles, _storage, _console, _mail]
     if connect:
         checks.append(_connections)
     said = [found for check in checks for found in check(loaded)]
@@ -172,6 +172,33 @@ def _storage(loaded: LoadedSite) -> _Said:
         if kind or written.startswith(("//", "\\\\")):
             sentence = f"lies on a network file system ({kind or 'share'}), where SQLite is not safe"
             yield ("node", "storage"), sentence + "; use a local disk, or PostgreSQL as database"
+
+
+def _console(loaded: LoadedSite) -> _Said:
+    console = loaded.site.console
+    if not console.enabled:
+        return
+    if console.tls_certificate is None and not _is_loopback(console.host):
+        sentence = (
+            f"is {console.host} without TLS: names of patients and passwords cross the network in clear"
+        )
+        yield ("console", "host"), sentence + "; give tls_certificate and tls_key, or listen on 127.0.0.1"
+    for key in ("tls_certificate", "tls_key"):
+        written = getattr(console, key)
+        if written is not None and not os.access(loaded.beside(written), os.R_OK):
+            yield ("console", key), f"{written} cannot be read by this user; the console would not start"
+
+
+def _mail(loaded: LoadedSite) -> _Said:
+    notify = loaded.site.node.notify
+    here = notify.smtp_host in ("localhost", "127.0.0.1", "::1")
+    if notify.smtp_user is not None and notify.smtp_security == "none" and not here:
+        sentence = "signs in without TLS: the password crosses the network bare; say smtp_security: starttls"
+        yield ("node", "notify", "smtp_user"), sentence
+    for key in ("smtp_password_file", "webhook_token_file"):
+        written = getattr(notify, key)
+        if written is not None and not os.access(loaded.beside(written), os.R_OK):
+            yield ("node", "notify", key), f"{written} cannot be read by this user; nobody would be told"
 
 
 def _network_file_system(folder: Path) -> str | None:

@@ -80,6 +80,7 @@ def cross_mistakes(document: Document) -> list[Mistake]:
     _ae_titles(cross)
     _destinations(cross)
     _profiles(cross)
+    _certificate(cross)
     cross.same(((("protocols", name), name) for name in cross.keys("protocols")), "the same name as")
     cross.same(_route_names(cross), "the name of the route")
     for route in cross.indices("routes"):
@@ -88,6 +89,13 @@ def cross_mistakes(document: Document) -> list[Mistake]:
             for keyword in cross.keys("routes", route, part):
                 _criterion(cross, ("routes", route, part, keyword))
     return cross.mistakes
+
+
+def _certificate(cross: Cross) -> None:
+    """A certificate is of no use without its key."""
+    for one, other in (("tls_certificate", "tls_key"), ("tls_key", "tls_certificate")):
+        if cross.at("console", one) and not cross.at("console", other):
+            cross.say(("console", one), f"needs {other} beside it; allowed: both or neither")
 
 
 def _route_names(cross: Cross) -> Iterator[tuple[KeyPath, str]]:

@@ -6,12 +6,10 @@ import hashlib
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
-
-from pydantic import BaseModel
 
 from service.config.consistency import SENDER, cross_mistakes
 from service.config.derived_checks import derived_mistakes
@@ -19,7 +17,8 @@ from service.config.document import Document, read_document
 from service.config.mistakes import KeyPath, Mistake, key_text
 from service.config.protocol import Protocol
 from service.config.protocol_checks import bundle_folders_of, protocol_mistakes, with_all_structures
-from service.config.site import Destination, Node, Sender, Site
+from service.config.restart import FIXED, waiting_keys
+from service.config.site import Destination, Sender, Site
 from service.config.validation import validated_site
 from service.errors import ConfigInvalid
 from service.log import EventLog
@@ -101,9 +100,15 @@ class LoadedSite:
             return None
         return Destination(ae_title=ae_title, host=host, port=sender.port, profile=sender.profile)
 
-    def under(self, node: Node) -> LoadedSite:
-        """The same with another ``node:`` section: the one that is in force until the restart."""
-        return replace(self, site=self.site.model_copy(update={"node": node}))
+    def under(self, started: Site) -> LoadedSite:
+        """The same with the sections that are in force until the restart."""
+        return replace(
+            self, site=self.site.model_copy(update={name: getattr(started, name) for name in FIXED})
+        )
+
+    def beside(self, written: str) -> Path:
+        """A file or folder that is written relative to the configuration, absolute."""
+        return (self.path.parent / Path(written).expanduser()).resolve()
 
 
 def load(path: Path, *, check_bundles: bool = True) -> LoadedSite:
@@ -199,7 +204,7 @@ class WatchedSite:
         started_with = os.environ.get(CONFIG_AT_START)
         text = None if started_with is None else _text_of(Path(started_with))[0]
         self._loaded = load(self._path) if text is None else parse(text, self._path)
-        self._node = self._loaded.site.node
+        self._started = self._loaded.site
         self._considered: str | None = self._loaded.text
         self._changing: tuple[str, float] | None = None
         self._mistakes: tuple[str, ...] = ()
@@ -220,7 +225,7 @@ class WatchedSite:
 
     @property
     def restart_needed(self) -> tuple[str, ...]:
-        """Keys under ``node:`` whose new values wait for a restart, e.g. ``node.port``."""
+        """Keys whose new values wait for a restart, e.g. ``node.port``."""
         with self._lock:
             self._look()
             return self._restart_needed
@@ -253,24 +258,24 @@ class WatchedSite:
 
     def _take(self, text: str) -> None:
         """Put ``text`` in force, or raise ``ConfigInvalid``."""
-        loaded = parse(text, self._path, bundles_in_force=tuple(self._node.bundles))
+        loaded = parse(text, self._path, bundles_in_force=tuple(self._started.node.bundles))
         gone = sorted(_sections(self._loaded.text) - _sections(text))
         if gone:
             raise ConfigInvalid(tuple(_gone(self._path.name, section) for section in gone))
-        self._restart_needed = tuple(_changed_keys(self._node, loaded.site.node, "node"))
-        self._loaded = loaded.under(self._node)
+        self._restart_needed = tuple(waiting_keys(self._started, loaded.site))
+        self._loaded = loaded.under(self._started)
         self._mistakes = ()
         _log.info("config.loaded", version=loaded.version, count=len(self._restart_needed))
 
 
 def restart_needed(loaded: LoadedSite) -> tuple[str, ...]:
-    """Keys under ``node:`` that the file has otherwise than the node had when it was last started."""
+    """Keys that the file has otherwise than the node had at its last start, and that wait for the next."""
     try:
         text, _ = _text_of(loaded.storage / AT_START)
-        node = parse(text, loaded.path, check_bundles=False).site.node
+        started = parse(text, loaded.path, check_bundles=False).site
     except ConfigInvalid:  # never started here, or by a program that knew other keys
         return ()
-    return tuple(_changed_keys(node, loaded.site.node, "node"))
+    return tuple(waiting_keys(started, loaded.site))
 
 
 def _sections(text: str) -> set[str]:
@@ -283,12 +288,3 @@ def _gone(file: str, section: str) -> str:
         f"was there and is gone, as in a half-written file; if that is meant write `{section}: {empty}`"
     )
     return f"{file}:1: {section}: {sentence}"
-
-
-def _changed_keys(old: BaseModel, new: BaseModel, prefix: str) -> Iterator[str]:
-    for key in type(old).model_fields:
-        before, after = getattr(old, key), getattr(new, key)
-        if isinstance(before, BaseModel) and isinstance(after, BaseModel):
-            yield from _changed_keys(before, after, f"{prefix}.{key}")
-        elif before != after:
-            yield f"{prefix}.{key}"

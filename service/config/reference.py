@@ -16,6 +16,7 @@ _SECTIONS: Final[tuple[tuple[str, KeyPath], ...]] = (
     ("node.disk", ("node", "disk")),
     ("node.notify", ("node", "notify")),
     ("node.equipment", ("node", "equipment")),
+    ("console", ("console",)),
     ("senders.AE_TITLE", ("senders", "AE_TITLE")),
     ("destinations.NAME", ("destinations", "NAME")),
     ("destinations.NAME.retry", ("destinations", "NAME", "retry")),

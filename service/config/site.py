@@ -9,10 +9,10 @@ from typing import Literal
 
 from pydantic import Field
 
+from service.config.console_section import ConsoleSection
 from service.config.field_types import (
     AeTitle,
     Database,
-    Email,
     Host,
     Name,
     Network,
@@ -28,8 +28,8 @@ from service.config.field_types import (
     Text64,
     Timezone,
     UidRoot,
-    WebAddress,
 )
+from service.config.notify_section import Notify
 from service.config.protocol import Protocol
 from service.config.section import Section
 from service.config.tps_profile import Holes, ProfileRules, TpsProfile, TransferSyntax
@@ -56,16 +56,6 @@ class Disk(Section):
         gt=0,
         description="size of the storage folder above which the oldest finished series goes early",
     )
-
-
-class Notify(Section):
-    """Who is told of refusals and dead letters; the messages carry job ids and reasons, no patient data."""
-
-    webhook: WebAddress | None = Field(default=None, description="URL that gets a JSON document by POST")
-    email_to: list[Email] = Field(default_factory=list, description="addresses that get a plain-text message")
-    email_from: Email = Field(default="delineate@localhost", description="sender address")
-    smtp_host: Host = Field(default="127.0.0.1", description="mail server")
-    smtp_port: PeerPort = Field(default=25, description="mail server's port")
 
 
 class Equipment(Section):
@@ -117,7 +107,8 @@ class Node(Section):
     )
     network_timeout_seconds: Seconds = Field(
         default=180.0,
-        description="deadline of every read from a peer; an association idle for so long is aborted",
+        description="deadline of every read from a peer; an association idle for so long is aborted; "
+        "at most 30 s until an association is asked for, at most 60 s for one PDU",
     )
     enhanced_ct: bool = Field(default=False, description="accept Enhanced CT Image Storage")
     accept_and_discard: list[SopClass] = Field(
@@ -238,6 +229,9 @@ class Site(Section):
     """The whole file."""
 
     node: Node = Field(default_factory=Node, description="the node itself")
+    console: ConsoleSection = Field(
+        default_factory=ConsoleSection, description="the HTTP process: health, metrics and the API"
+    )
     senders: dict[AeTitle, Sender | None] = Field(
         default_factory=dict, description="who may call, by calling AE title"
     )

@@ -124,7 +124,7 @@ class ContourWorker:
         """What was made, and the file for each destination."""
         site = self._site()
         routed = parse(self._ledger.config_text(job.config_version), site.path, check_bundles=False)
-        loaded = routed.under(site.site.node)  # of the job's own version only protocols count, not `node:`
+        loaded = routed.under(site.site)  # of the job's own version only protocols count, not `node:`
         protocol = loaded.protocol(job.protocol)
         if protocol is None:
             code, sentence = "protocol.unknown", f"The configuration has no protocol {job.protocol} any more."

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Final
 
 from pydicom import dcmread
 from pydicom.datadict import keyword_for_tag
-from pydicom.errors import InvalidDicomError
 from pydicom.filereader import read_file_meta_info
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 from pynetdicom import build_context, evt
@@ -24,6 +23,7 @@ from service.delivery import outcome
 from service.delivery.answers import answers_kept
 from service.delivery.association import Peer, Watch, associate
 from service.delivery.outcome import Outcome
+from service.dicom.library_errors import LIBRARY_ERRORS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -133,7 +133,7 @@ def _read(file: Path) -> _Instance | Outcome:
         return outcome.FILE_MISSING
     except OSError:
         return outcome.FILE_UNREADABLE
-    except (InvalidDicomError, AttributeError, EOFError, ValueError):
+    except LIBRARY_ERRORS:
         return outcome.NOT_DICOM
 
 

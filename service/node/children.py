@@ -49,10 +49,14 @@ class Child:
         role: how it is called in the log.
         words: what it is told on the command line.
         variables: environment it gets beside ours.
+        needed: whether the node ends if it refuses to start.
     """
 
-    def __init__(self, role: str, words: Sequence[str], variables: Mapping[str, str]) -> None:
+    def __init__(
+        self, role: str, words: Sequence[str], variables: Mapping[str, str], *, needed: bool = True
+    ) -> None:
         self.role = role
+        self.needed = needed
         self._words = tuple(words)
         self._variables = dict(variables)
         self._process: subprocess.Popen[bytes] | None = None
@@ -72,6 +76,11 @@ class Child:
     def pid(self) -> int | None:
         """Its process id while it runs."""
         return self._process.pid if self._process is not None else None
+
+    @property
+    def starts(self) -> int:
+        """How often it was started."""
+        return self._starts
 
     @property
     def was_started_again(self) -> bool:

@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 from service.backlog import engine
+from service.backlog.backup import refuse_unfinished
 from service.backlog.ledger import Ledger
 from service.backlog.spool import write_durably
 from service.config.reader import AT_START, load
@@ -25,10 +26,12 @@ def prepare(config: Path) -> Prepared:
     Raises:
         ConfigInvalid: with every mistake.
         AlreadyRunning: a node runs in the storage folder; nothing was migrated under it.
+        BackupRefused: the storage folder was being restored and is half filled.
     """
     loaded = load(config)
     lock = take_storage_lock(loaded.storage)
     try:
+        refuse_unfinished(loaded.storage)
         ledger = Ledger(loaded.database_url, loaded.storage)
         ledger.migrate()
         engine.migrate(loaded.database_url)
@@ -39,7 +42,7 @@ def prepare(config: Path) -> Prepared:
         write_durably(copy, loaded.text.encode())
     finally:
         os.close(lock)
-    return Prepared(str(loaded.storage), loaded.site.node.ae_title, str(copy))
+    return Prepared(str(loaded.storage), loaded.site.node.ae_title, str(copy), loaded.site.console.enabled)
 
 
 def prepare_for_parent(config: Path) -> bool:

@@ -12,11 +12,12 @@ GO: Final = b"go\n"
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """Storage folder, our AE title, and the file that keeps the configuration the node starts with."""
+    """Storage folder, AE title, the file with the configuration at the start, whether there is a console."""
 
     storage: str
     ae_title: str
     config_at_start: str
+    console: bool
 
     def as_line(self) -> str:
         """One line of JSON."""

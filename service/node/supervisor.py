@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 from service.log import EventLog
 from service.node.children import REFUSED, Child, launched
 from service.node.prepared import GO, Prepared
+from service.node.restarts import Starts
 from service.node.storage_lock import take_storage_lock
 from service.process_life import CONFIG_AT_START, Lifeline, become_subreaper, reap_orphans, stop_event
 
@@ -40,6 +41,7 @@ class Supervisor:
         self._announce = announce
         self._stop = threading.Event()
         self._children: list[Child] = []
+        self._later: list[Child] = []
 
     def run(self) -> int:
         """Run until SIGTERM or SIGINT; the exit code.
@@ -75,6 +77,8 @@ class Supervisor:
         arrival, work = (Child(role, self._words(role), variables) for role in ("arrival", "work"))
         arrival.adopt(first)
         self._children = [arrival, work]
+        console = Child("console", self._words("console"), variables, needed=False)
+        self._later = [console] if prepared.console else []
         try:
             _let_go_on(first)
             return self._watch(lifeline, port_file, prepared.ae_title)
@@ -98,11 +102,11 @@ class Supervisor:
         return Prepared.of_line(said.decode()) if said else None
 
     def _watch(self, lifeline: Lifeline, port_file: Path, ae_title: str) -> int:
-        ready = False
+        ready, starts = False, Starts(port_file.parent)
         while not self._stop.wait(_LOOK_EVERY_SECONDS if ready else _LOOK_EVERY_SECONDS_AT_START):
             for child in self._children:
                 code = child.keep_running(lifeline)
-                if code == REFUSED and not child.was_started_again:
+                if code == REFUSED and child.needed and not child.was_started_again:
                     return REFUSED  # it said why; waiting would not change it
             reap_orphans({child.pid for child in self._children})
             port = None if ready else _port_in(port_file)
@@ -110,6 +114,8 @@ class Supervisor:
                 _log.info("node.ready", ae_title=ae_title, port=port)
                 self._announce(ae_title, port)
                 ready = True
+                self._children += self._later  # nothing of it delays the first CT
+            starts.tell({child.role: child.starts for child in self._children})
         return 0
 
     def _end(self) -> None:

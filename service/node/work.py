@@ -16,10 +16,11 @@ from service.backlog.notify import Notifier
 from service.backlog.operations import Operations
 from service.backlog.retention import Retention, keep_purging
 from service.backlog.spool import Spool
+from service.backlog.watchdog import Watchdog, keep_watching
 from service.config.reader import WatchedSite
 from service.delivery.sender import Sender
 from service.log import EventLog
-from service.node.heartbeat import Heartbeat
+from service.node.heartbeat import Heartbeat, ages_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -120,7 +121,20 @@ class Work:
 
     def _start_housekeeping(self, stop: threading.Event) -> None:
         retention = Retention(self._ledger, self._spool, self._loaded.site.node, self._engine.delete_finished)
-        for body, arguments in ((keep_purging, (retention, stop)), (self._keep_reconciling, (stop,))):
+        loaded = self._loaded
+        watchdog = Watchdog(
+            self._ledger,
+            loaded.site.node,
+            loaded.storage,
+            lambda: ages_seconds(loaded.storage),
+            self._notifier,
+        )
+        chores: tuple[tuple[Callable[..., None], tuple[object, ...]], ...] = (
+            (keep_purging, (retention, stop)),
+            (keep_watching, (watchdog, stop)),
+            (self._keep_reconciling, (stop,)),
+        )
+        for body, arguments in chores:
             threading.Thread(target=body, args=arguments, name="housekeeping", daemon=True).start()
 
     def _keep_reconciling(self, stop: threading.Event) -> None:

@@ -69,6 +69,7 @@ def config_of(
     """A configuration that sends every CT to the null model and its structure set to ``tps``."""
     null = {"model": "null@1.0", "structures": dict.fromkeys(STRUCTURES)}
     return {
+        "console": {"port": 0},
         "node": {"ae_title": "DELINEATE", "bundles": [str(bundles)], "sets_per_study_and_day": 1000},
         "senders": {CALLER: {"addresses": ["127.0.0.1"]}},
         "destinations": {"tps": {"ae_title": tps.ae_title, "host": "127.0.0.1", "port": tps.port}},

@@ -25,8 +25,8 @@ Command = Any  # typer brings its own copy of click
 
 DOCUMENTS = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "config.yaml", *(
     f"docs/{name}.md" for name in (
-        "configuration", "conformance", "data", "evaluation", "house", "networks", "operations",
-        "performance", "samples-and-losses", "training",
+        "configuration", "conformance", "console-api", "data", "evaluation", "house", "networks", "operations",
+        "performance", "samples-and-losses", "security", "training",
     )
 ))  # fmt: skip
 LOOPS_THAT_CATCH_EVERYTHING = {
@@ -35,6 +35,7 @@ LOOPS_THAT_CATCH_EVERYTHING = {
     "service/backlog/engine/worker.py": 3,  # one row, one telling, one turn of the watch
     "service/backlog/notify.py": 1,
     "service/backlog/retention.py": 1,
+    "service/backlog/watchdog.py": 1,
     "service/contouring/model_process.py": 1,
     "service/node/heartbeat.py": 1,
     "service/node/work.py": 1,

@@ -1,0 +1,37 @@
+"""The application: every address of the HTTP process in one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fastapi import FastAPI
+from prometheus_client import CollectorRegistry
+
+from service.console import job_api, model_api, people_api, probes, refusals, session_api, site_api
+from service.console.measures import Measures
+from service.console.protection import Protection
+
+if TYPE_CHECKING:
+    from service.console.premises import Premises
+
+
+def application(premises: Premises) -> FastAPI:
+    """What uvicorn serves."""
+    app = FastAPI(
+        title="Delineate",
+        version="1",
+        description="What the command line can do, over HTTP.",
+        openapi_url="/api/v1/openapi.json",
+        docs_url=None,  # both load scripts from elsewhere
+        redoc_url=None,
+    )
+    app.state.premises = premises
+    app.state.metrics = CollectorRegistry()
+    app.state.metrics.register(Measures(premises))
+    refusals.install(app)
+    app.include_router(probes.router, tags=["probes"])
+    for part in (session_api, job_api, site_api, model_api, people_api):
+        app.include_router(part.router)
+    tls = premises.started_with.site.console.tls_certificate is not None
+    app.add_middleware(Protection, tls=tls)
+    return app

@@ -1,0 +1,77 @@
+"""A ledger of version 1 becomes today's; nothing leaves the audit trail, on either database."""
+
+from __future__ import annotations
+
+import pytest
+import sqlalchemy as sa
+
+from service.backlog import account_tables as people
+from service.backlog import ledger_tables as tables
+from service.backlog.ledger import Ledger, LedgerRefused
+from service.backlog.records import SeriesState
+
+NEW_IN_2 = ("account", "sign_in_session", "api_token", "failed_sign_in", "audit", "alarm")
+
+
+@pytest.fixture
+def own_ledger(tmp_path, request):
+    """A ledger of its own, on either database: its tables are taken away."""
+    if request.param == "sqlite":
+        url = f"sqlite:///{tmp_path / 'own' / 'delineate.sqlite'}"
+    else:
+        url = request.getfixturevalue("postgresql").new_database()
+    ledger = Ledger(url, tmp_path)
+    ledger.migrate()
+    yield ledger
+    ledger.close()
+
+
+def write(ledger: Ledger) -> None:
+    with ledger.begin() as conn:
+        conn.execute(sa.insert(people.audit).values(at=1.0, code="sign-in", who="anna", succeeded=True))
+
+
+def make_version_1_of(ledger: Ledger) -> None:
+    """Take away what version 2 brought."""
+    with ledger.begin() as conn:
+        server = conn.dialect.name == "postgresql"
+        for verb in ("update", "delete"):
+            conn.exec_driver_sql(f"drop trigger event_no_{verb}" + (" on event" if server else ""))
+        for table in ("sign_in_session", "api_token", "account", "failed_sign_in", "audit", "alarm"):
+            conn.exec_driver_sql(f"drop table {table}")
+        conn.execute(sa.update(tables.ledger_version).values(version=1))
+
+
+@pytest.mark.parametrize(
+    "own_ledger", ["sqlite", pytest.param("postgresql", marks=pytest.mark.peer)], indirect=True
+)
+def test_a_ledger_of_version_1_is_refused_until_it_is_brought_up(own_ledger, received, identity):
+    with own_ledger.begin() as conn:
+        own_ledger.record_series(conn, received(), identity, SeriesState.ROUTED)
+    make_version_1_of(own_ledger)
+    with pytest.raises(LedgerRefused, match="delineate migrate"):
+        own_ledger.check()
+    own_ledger.migrate()
+    own_ledger.check()
+    assert own_ledger.counts().series == {"routed": 1}
+    with own_ledger.reading() as conn:
+        assert set(NEW_IN_2) <= set(sa.inspect(conn).get_table_names())
+    write(own_ledger)
+    with pytest.raises(sa.exc.DBAPIError, match="append-only"), own_ledger.begin() as conn:
+        conn.execute(sa.delete(tables.event))
+
+
+@pytest.mark.parametrize("statement", [
+    sa.update(people.audit).values(who="somebody else"),
+    sa.delete(people.audit),
+    sa.update(tables.event).values(who="somebody else"),
+    sa.delete(tables.event),
+])  # fmt: skip
+def test_nothing_in_the_audit_trail_is_changed_or_taken_out(ledger, new_job, statement):
+    new_job()
+    write(ledger)
+    with pytest.raises(sa.exc.DBAPIError, match="append-only"), ledger.begin() as conn:
+        conn.execute(statement)
+    with ledger.reading() as conn:
+        assert conn.execute(sa.select(people.audit.c.who)).scalars().all() == ["anna"]
+        assert "job.queued" in conn.execute(sa.select(tables.event.c.code)).scalars().all()
