@@ -1,5 +1,5 @@
 # Two commands: `make demo` runs the main job, `make test` runs every test. Each installs what it needs.
-.PHONY: setup demo test bench check format docs fuzz peers-table
+.PHONY: setup demo test bench check format docs fuzz peers-table hosts
 
 setup:
 	@setup/environment.sh
@@ -17,7 +17,7 @@ test: setup
 	@setup/debian.sh
 	@setup/peers.sh
 	$(MAKE) --no-print-directory check
-	.venv/bin/pytest
+	OMP_NUM_THREADS=1 .venv/bin/pytest -n 3 --dist loadfile
 
 # All benchmarks, or one by its name: `make bench-rtstruct`. Each leaves build/bench/NAME.json.
 bench: setup
@@ -46,3 +46,8 @@ format: setup
 docs: setup
 	.venv/bin/delineate reference > docs/configuration.md
 	.venv/bin/delineate schema > docs/config.schema.json
+
+# Hosts that share a node, cut off, frozen and killed at random (as root): `SECONDS=600 make hosts`. Leaves build/hosts.json.
+hosts: setup
+	@setup/debian.sh
+	PYTHONPATH=tests .venv/bin/python -m hosts --seconds $(or $(SECONDS),600)

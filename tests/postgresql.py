@@ -28,9 +28,10 @@ class Unavailable(Exception):
 
 
 class Cluster:
-    """A running server with trust authentication on loopback."""
+    """A running server with trust authentication on loopback, or on an address that only tests see."""
 
-    def __init__(self) -> None:
+    def __init__(self, address: str = "127.0.0.1") -> None:
+        self.address = address
         if not _VERSIONS:
             message = "PostgreSQL is not installed (Debian: postgresql)"
             raise Unavailable(message)
@@ -43,6 +44,9 @@ class Cluster:
         self._run(
             "initdb", "-D", self._data, "-U", _USER, "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync"
         )
+        if address != "127.0.0.1":
+            with (self._data / "pg_hba.conf").open("a") as rules:
+                rules.write(f"host all all {address}/24 trust\n")
         self.port = _free_port()
         self._count = 0
         self.start()
@@ -50,7 +54,7 @@ class Cluster:
     def start(self) -> None:
         """Start the server, the first time or after :meth:`crash`; returns when it answers."""
         settings = {
-            "listen_addresses": "127.0.0.1",
+            "listen_addresses": self.address,
             "port": self.port,
             "unix_socket_directories": self.folder,
             "fsync": "off",
@@ -108,7 +112,7 @@ class Cluster:
 
     def url(self, name: str) -> str:
         """SQLAlchemy URL of a database."""
-        return f"postgresql+psycopg://{_USER}@127.0.0.1:{self.port}/{name}"
+        return f"postgresql+psycopg://{_USER}@{self.address}:{self.port}/{name}"
 
     def close(self) -> None:
         """Stop the server and delete everything."""
@@ -117,7 +121,7 @@ class Cluster:
         shutil.rmtree(self.folder)
 
     def _address(self, name: str) -> str:
-        return f"host=127.0.0.1 port={self.port} user={_USER} dbname={name}"
+        return f"host={self.address} port={self.port} user={_USER} dbname={name}"
 
     def _run(self, program: str, *arguments: object) -> None:
         subprocess.run(

@@ -136,6 +136,8 @@ class Intake:
             raise SpoolUnavailable(
                 "spool.space-low", "Free space in the storage folder is below disk.reserve_gb."
             )
+        if self._spool.over_budget.exists():
+            raise SpoolUnavailable("spool.over-budget", "The storage folder is larger than disk.budget_gb.")
         header = check_header(parts, claim)
         failpoints.reach("arrival.receiving")
         pieces: list[bytes | bytearray | memoryview] = [file_header(claim, self._origin), *parts]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -65,6 +66,20 @@ class RetentionLedger(StoryLedger):
         with self.reading() as conn:
             query = sa.select(s.c.folder, s.c.last_at).where(s.c.purged_at.is_not(None))
             return [(self._found(folder), float(last_at)) for folder, last_at in conn.execute(query)]
+
+    def purged_among(self, series_ids: Collection[int]) -> set[int]:
+        """Those of the series whose instances are deleted."""
+        s = tables.series
+        with self.reading() as conn:
+            query = sa.select(s.c.id).where(s.c.id.in_(series_ids), s.c.purged_at.is_not(None))
+            return set(conn.execute(query).scalars())
+
+    def is_purged_job(self, job_id: str) -> bool:
+        """Whether a job is marked as deleted; a crash may have left its files."""
+        j = tables.job
+        with self.reading() as conn:
+            query = sa.select(j.c.id).where(j.c.id == job_id, j.c.purged_at.is_not(None))
+            return conn.execute(query).first() is not None
 
     def ended_jobs(self, before: float, *, failed: bool = True) -> list[str]:
         """Jobs with files on disk that have ended and not changed since then, the oldest first.

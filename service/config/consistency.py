@@ -79,8 +79,8 @@ def cross_mistakes(document: Document) -> list[Mistake]:
     cross = Cross(document)
     _ae_titles(cross)
     _destinations(cross)
-    _profiles(cross)
     _certificate(cross)
+    _profiles(cross)
     cross.same(((("protocols", name), name) for name in cross.keys("protocols")), "the same name as")
     cross.same(_route_names(cross), "the name of the route")
     for route in cross.indices("routes"):

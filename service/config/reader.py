@@ -14,6 +14,7 @@ from typing import Final
 from service.config.consistency import SENDER, cross_mistakes
 from service.config.derived_checks import derived_mistakes
 from service.config.document import Document, read_document
+from service.config.host_folder import host_folder
 from service.config.mistakes import KeyPath, Mistake, key_text
 from service.config.protocol import Protocol
 from service.config.protocol_checks import bundle_folders_of, protocol_mistakes, with_all_structures
@@ -27,7 +28,7 @@ from service.process_life import CONFIG_AT_START
 _log = EventLog("config")
 
 AT_START: Final = "config.at-start.yaml"
-"""Under this name the storage folder keeps the file as it was when the node was started."""
+"""Under this name a host's own folder keeps the file as it was when the node was started."""
 
 _LARGEST_FILE: Final = 1_000_000
 _VERSION_DIGITS: Final = 12
@@ -61,6 +62,11 @@ class LoadedSite:
         if database == "sqlite":
             return f"sqlite:///{self.storage / 'delineate.sqlite'}"
         return database.replace("postgresql://", "postgresql+psycopg://", 1)
+
+    @property
+    def host_folder(self) -> Path:
+        """Where this host keeps what it does not share with others, absolute."""
+        return host_folder(self.storage, self.database_url)
 
     @property
     def bundle_folders(self) -> tuple[Path, ...]:
@@ -271,7 +277,7 @@ class WatchedSite:
 def restart_needed(loaded: LoadedSite) -> tuple[str, ...]:
     """Keys that the file has otherwise than the node had at its last start, and that wait for the next."""
     try:
-        text, _ = _text_of(loaded.storage / AT_START)
+        text, _ = _text_of(loaded.host_folder / AT_START)
         started = parse(text, loaded.path, check_bundles=False).site
     except ConfigInvalid:  # never started here, or by a program that knew other keys
         return ()

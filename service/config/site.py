@@ -42,6 +42,11 @@ class Retention(Section):
         default=14, gt=0, description="days a series stays in the spool after its last change"
     )
     structure_set_days: float = Field(default=90, gt=0, description="days a sent structure set stays on disk")
+    patient_days: float = Field(
+        default=365,
+        gt=0,
+        description="days after which the ledger no longer says whose a series was, once its files are gone",
+    )
     ledger_days: float = Field(default=3650, gt=0, description="days rows of the ledger are kept")
 
 
@@ -54,7 +59,8 @@ class Disk(Section):
     budget_gb: float | None = Field(
         default=None,
         gt=0,
-        description="size of the storage folder above which the oldest finished series goes early",
+        description="size of the storage folder above which the oldest finished series goes early; "
+        "if that is not enough C-STORE is answered 0xA700",
     )
 
 
@@ -131,6 +137,12 @@ class Node(Section):
     )
     sets_per_study_and_day: int = Field(
         default=3, ge=1, description="more than this many sets of one study in a day are held"
+    )
+    takeover_seconds: float = Field(
+        default=30.0,
+        ge=5,
+        le=3600,
+        description="on PostgreSQL: silence after which a host counts as dead and others take over its work",
     )
     poll_seconds: float = Field(
         default=0.25,

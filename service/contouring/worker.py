@@ -16,7 +16,7 @@ from service.backlog.engine import DELIVER, Again, EngineClient
 from service.backlog.ledger import Ledger, LedgerRefused, contour_key, deliver_key
 from service.backlog.notify import Notifies
 from service.backlog.records import DeliveryState, Job, JobState, Mode
-from service.backlog.spool import Spool, write_durably
+from service.backlog.spool import Spool, write_once
 from service.config.reader import LoadedSite, parse
 from service.contouring.contoured_ct import ContouredCt, SetOrigin, contour_ct, site_time
 from service.contouring.job_result import JobResult
@@ -151,7 +151,10 @@ class ContourWorker:
     def _write(
         self, job: Job, loaded: LoadedSite, done: ContouredCt, profile: Profile, is_awaited: bool
     ) -> None:
-        """Write the set for one profile, unless it is there: what may have left stays as it is."""
+        """Write the set for one profile, unless it is there: what may have left stays as it is.
+
+        It may come to be there while we write: another host runs the job, since it took this one for dead.
+        """
         file = set_file(self._spool.job_folder(job.id), profile)
         if file.exists():
             return
@@ -159,7 +162,7 @@ class ContourWorker:
         key = f"{job.id} {job.run}"
         origin = SetOrigin(key, site_time(loaded), job.notes, self._replaces(job, loaded, file))
         try:
-            write_durably(file, done.structure_set(loaded, profile, origin))
+            write_once(file, done.structure_set(loaded, profile, origin))
         except StructureSetInvalid as error:
             if is_awaited or error.code not in OF_THE_RECEIVER:
                 raise

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from service.arrival.port_file import PORT_FILE, STANDING_BY
 from service.delivery.storage_scu import Peer, echo
 from service.node.heartbeat import ages_seconds
 
@@ -34,7 +35,10 @@ def problems(loaded: LoadedSite) -> list[str]:
 def _arrival_problems(loaded: LoadedSite) -> list[str]:
     node = loaded.site.node
     try:
-        port = int((loaded.storage / "arrival.port").read_text())
+        said = (loaded.host_folder / PORT_FILE).read_text().strip()
+        if said == STANDING_BY:
+            return []
+        port = int(said)
     except (FileNotFoundError, ValueError):
         return ["The Storage SCP does not listen."]
     peer = Peer(node.ae_title, _ANY.get(node.bind, node.bind), port, node.ae_title, _ECHO_SECONDS)

@@ -27,8 +27,7 @@ def resend(loaded: LoadedSite, ledger: Ledger, operations: Operations, job_id: s
     from service.contouring.worker import set_file, sop_instance_uid
 
     at = destination_named(loaded, to, ledger.series(ledger.job(job_id).series_id).sender_address)
-    profile = profile_of(at, loaded.site)
-    file = set_file(loaded.storage / "jobs" / job_id, profile)
+    file = set_file(loaded.storage / "jobs" / job_id, profile_of(at, loaded.site))
     if not file.is_file():
         sentence = (
             f"Job {job_id} has no structure set in the profile of {to}. Send the CT again to have it made."

@@ -67,6 +67,8 @@ class Work:
             self._loaded.storage / "locks",
             node.poll_seconds,
             on_dead=self._gave_up,
+            silent_seconds=node.takeover_seconds,
+            reap_after_seconds=self._reap_after_seconds(),
         )
         with ExitStack() as open_things:
             handlers = self._handlers(open_things)
@@ -84,6 +86,11 @@ class Work:
         # SQLite means one machine, whatever its container is called today: its rows come back at once.
         alone = sqlite_file(self._loaded.database_url) is not None
         return f"{'local' if alone else socket.gethostname()}:{self._role}"
+
+    def _reap_after_seconds(self) -> float | None:
+        """None leaves it to the engine; a server's restart, too, takes everybody's lock for a moment."""
+        alone = sqlite_file(self._loaded.database_url) is not None
+        return None if alone else self._loaded.site.node.takeover_seconds / 3
 
     def _handlers(self, open_things: ExitStack) -> dict[str, Callable[[str], Again | None]]:
         handlers: dict[str, Callable[[str], Again | None]] = {}

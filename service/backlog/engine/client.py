@@ -11,7 +11,7 @@ from typing import Final
 import sqlalchemy as sa
 from dbos import DBOS, DBOSClient, DBOSPortableJSONSerializer, EnqueueOptions
 
-from service.backlog.database import now, sqlite_file, use_write_ahead_log
+from service.backlog.database import now, server_url, sqlite_file, use_write_ahead_log
 
 CONTOUR: Final = "contour"
 DELIVER: Final = "deliver"
@@ -73,7 +73,7 @@ class EngineClient:
 
     def __init__(self, database_url: str, *, patient: bool = True) -> None:
         self._client = DBOSClient(
-            system_database_url=database_url,
+            system_database_url=server_url(database_url),
             serializer=DBOSPortableJSONSerializer(),
             application_name=APPLICATION,
             retry_connection_errors=patient,

@@ -28,6 +28,7 @@ from service.backlog.records import (
 )
 from service.backlog.spool import Spool
 from service.config.reader import LoadedSite, parse
+from service.contouring.contoured_ct import ContouredCt
 from service.contouring.worker import TRIES, ContourWorker, sop_instance_uid
 from service.dicom.ct_writer import SyntheticPatient, uid_of
 from service.errors import SegmentationFailed
@@ -224,6 +225,30 @@ def test_a_set_that_is_there_is_never_written_anew(room: Room, monkeypatch: pyte
     room.worker.contour(job.id)
     after = {file.name: file.read_bytes() for file in (room.storage / "jobs" / job.id).glob("*.dcm")}
     assert after == before
+    assert room.state(job)[0] is JobState.DELIVERING
+
+
+def test_a_worker_that_was_taken_for_dead_overwrites_nothing(
+    room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It freezes just before it writes; another host contours the CT meanwhile, and then it goes on."""
+    job = room.job(room.ct(1))
+    make = ContouredCt.structure_set
+    taken_over: list[bytes] = []
+
+    def frozen(*given: object, **named: object) -> bytes:
+        made = make(*given, **named)
+        if not taken_over:
+            taken_over.append(b"")
+            room.worker.contour(job.id)
+            taken_over[:] = [room.ledger.deliveries(job.id)[0].file.read_bytes()]
+        return made
+
+    monkeypatch.setattr(ContouredCt, "structure_set", frozen)
+    room.worker.contour(job.id)
+    (delivery,) = room.ledger.deliveries(job.id)
+    assert delivery.file.read_bytes() == taken_over[0]
+    assert sop_instance_uid(delivery.file) == delivery.sop_instance_uid
     assert room.state(job)[0] is JobState.DELIVERING
 
 
