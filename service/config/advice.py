@@ -204,7 +204,7 @@ def _console(loaded: LoadedSite) -> _Said:
         return
     if console.tls_certificate is None and not _is_loopback(console.host):
         sentence = (
-            f"is {console.host} without TLS: names of patients and passwords cross the network in clear"
+            f"is {console.host} without TLS: names of patients and passwords cross the network in the clear"
         )
         yield ("console", "host"), sentence + "; give tls_certificate and tls_key, or listen on 127.0.0.1"
     for key in ("tls_certificate", "tls_key"):
@@ -217,7 +217,9 @@ def _mail(loaded: LoadedSite) -> _Said:
     notify = loaded.site.node.notify
     here = notify.smtp_host in ("localhost", "127.0.0.1", "::1")
     if notify.smtp_user is not None and notify.smtp_security == "none" and not here:
-        sentence = "signs in without TLS: the password crosses the network bare; say smtp_security: starttls"
+        sentence = (
+            "signs in without TLS: the password crosses the network in the clear; say smtp_security: starttls"
+        )
         yield ("node", "notify", "smtp_user"), sentence
     for key in ("smtp_password_file", "webhook_token_file"):
         written = getattr(notify, key)

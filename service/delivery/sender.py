@@ -75,7 +75,8 @@ class Sender:
         early = (delivery.next_at or 0.0) - time.time()
         destination = self._destination(delivery, job)
         retry = destination.retry if destination else Backoff()
-        if early > _EARLY_SECONDS:  # this row came back after a crash, or beside one that a person submitted
+        is_real = early <= retry.longest_seconds + _EARLY_SECONDS  # else the clock was set back meanwhile
+        if early > _EARLY_SECONDS and is_real:  # it came back after a crash, or beside one of a person
             key = f"{deliver_key(delivery.id, delivery.attempts + 1)}@{int(time.time())}"
             return _again(delivery, job, key, min(early, retry.longest_seconds))
         try:

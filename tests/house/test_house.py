@@ -25,7 +25,7 @@ Command = Any  # typer brings its own copy of click
 
 DOCUMENTS = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "config.yaml", *(
     f"docs/{name}.md" for name in (
-        "configuration", "conformance", "console-api", "data", "evaluation", "house", "networks", "operations",
+        "configuration", "conformance", "console", "console-api", "data", "evaluation", "house", "networks", "operations",
         "performance", "samples-and-losses", "security", "tls", "training",
     )
 ))  # fmt: skip
@@ -181,6 +181,7 @@ def test_every_library_we_ask_for_is_in_notice_and_gpl_is_not_installed(reposito
         ("service.node.supervisor", {"torch", "pydicom", "pynetdicom", "dbos", "numpy"}),
         ("service.arrival.reception", {"torch", "highdicom"}),
         ("service.node.work", {"torch"}),
+        ("service.console.process", {"torch", "highdicom", "dbos", "pynetdicom", "SimpleITK"}),
         ("service.contouring.worker", {"torch"}),
         ("service.delivery.sender", {"torch"}),
         ("service.__main__", {"torch", "pydicom", "pynetdicom", "dbos", "highdicom", "numpy"}),

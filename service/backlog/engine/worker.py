@@ -26,6 +26,7 @@ from service.backlog.engine.client import (
 from service.backlog.engine.places import SENDER, Places, WorkerRefused, executor_place
 from service.backlog.engine.reaper import Reaper
 from service.backlog.engine.room import Room, Stopped
+from service.backlog.engine.wall_clock import WallClock
 from service.backlog.liveness import Locks, locks_of
 from service.log import EventLog
 
@@ -225,9 +226,13 @@ class EngineWorker:
 
     def _watch(self, client: EngineClient, places: Places) -> None:
         reaper = Reaper(client, self._locks, self.executor_id, self._reap_after_seconds)
-        ticks = itertools.count()
+        ticks, clock = itertools.count(), WallClock()
         while not self._stop.wait(_TICK_SECONDS):
             try:
+                if back := clock.set_back_by():
+                    _log.warning(
+                        "engine.clock-set-back", seconds=round(back), count=client.bring_forward(back)
+                    )
                 if not places.keep(time.monotonic()):
                     continue
                 reaper.tick(time.monotonic())
