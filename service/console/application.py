@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 
-from service.console import probes, refusals
+from service.console import pictures, probes, refusals
 from service.console.measures import Measures
+from service.console.open_cases import OpenCases
 from service.console.protection import Protection
 
 if TYPE_CHECKING:
@@ -26,10 +27,12 @@ def application(premises: Premises) -> FastAPI:
         redoc_url=None,
     )
     app.state.premises = premises
+    app.state.cases = OpenCases()
     app.state.metrics = CollectorRegistry()
     app.state.metrics.register(Measures(premises))
     refusals.install(app)
     app.include_router(probes.router, tags=["probes"])
+    app.include_router(pictures.router)
     tls = premises.started_with.site.console.tls_certificate is not None
     app.add_middleware(Protection, tls=tls)
     return app
