@@ -9,7 +9,7 @@ import typer
 
 COMMAND_FILES = (
     "node", "configuration", "backlog", "delivery", "contouring",
-    "phantom", "models", "data", "training", "evaluation", "demo",
+    "users", "phantom", "models", "data", "training", "evaluation", "demo",
 )  # fmt: skip
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import threading
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
 import sqlalchemy as sa
@@ -15,6 +14,7 @@ from argon2.exceptions import Argon2Error, InvalidHashError
 from service.backlog import account_tables as tables
 from service.backlog.audit import AuditTrail
 from service.backlog.database import now
+from service.backlog.roles import Role
 from service.errors import NodeError
 
 if TYPE_CHECKING:
@@ -28,19 +28,6 @@ _one_at_a_time: Final = threading.Lock()  # each check takes 64 MiB for a moment
 
 class AccountRefused(NodeError):
     """There is no such person, there is one already, or the password is too weak."""
-
-
-class Role(StrEnum):
-    """What a person may do; each may do what those before may."""
-
-    READER = "reader"
-    OPERATOR = "operator"
-    ADMINISTRATOR = "administrator"
-
-    def may(self, needed: Role) -> bool:
-        """Whether this role is at least that one."""
-        order = list(Role)
-        return order.index(self) >= order.index(needed)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from service.backlog.database import LedgerRefused
 from service.backlog.ledger_retention import RetentionLedger
-from service.backlog.ledger_story import Attempt, Counts, Event, JobLine, Story
+from service.backlog.ledger_story import Attempt, Counts, Event, JobLine, JobSearch, Story
 
 __all__ = [
     "Attempt",
     "Counts",
     "Event",
     "JobLine",
+    "JobSearch",
     "Ledger",
     "LedgerRefused",
     "Story",

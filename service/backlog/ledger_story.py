@@ -76,6 +76,29 @@ class JobLine:
     identity: PatientIdentity
 
 
+@dataclass(frozen=True, slots=True, repr=False)
+class JobSearch:
+    """What jobs are looked for; what is None or empty is not asked.
+
+    Attributes:
+        states: any of them.
+        patient_id, sender, protocol, destination: exactly.
+        text: part of the job's id, the Patient ID, the patient's name or the accession number, ignoring case.
+        since, before: of the job's creation, seconds since the epoch.
+        limit: at most so many.
+    """
+
+    states: tuple[str, ...] = ()
+    patient_id: str | None = None
+    text: str | None = None
+    sender: str | None = None
+    protocol: str | None = None
+    destination: str | None = None
+    since: float | None = None
+    before: float | None = None
+    limit: int = 100
+
+
 @dataclass(frozen=True, slots=True)
 class Counts:
     """How many there are in each state, and how long the oldest queued job has waited (seconds)."""
@@ -123,6 +146,30 @@ class StoryLedger(DeliveryLedger):
             identities = {
                 series_id: self.series(series_id, conn).identity for series_id in {j.series_id for j in jobs}
             }
+        return [JobLine(job, identities[job.series_id]) for job in jobs]
+
+    def search_jobs(self, search: JobSearch) -> list[JobLine]:
+        """Jobs that match everything asked for, with the identity they belong to, newest first."""
+        j, s = tables.job, tables.series
+        asked: list[tuple[object, sa.ColumnElement[bool]]] = [
+            (search.states, j.c.state.in_(search.states)),
+            (search.patient_id, s.c.patient_id == search.patient_id),
+            (search.sender, s.c.calling_ae_title == search.sender),
+            (search.protocol, j.c.protocol == search.protocol),
+            (search.since, j.c.created_at >= (search.since or 0.0)),
+            (search.before, j.c.created_at < (search.before or 0.0)),
+        ]
+        conditions = [condition for wanted, condition in asked if wanted]
+        if search.text:
+            columns = (j.c.id, s.c.patient_id, s.c.patient_name, s.c.accession_number)
+            conditions.append(sa.or_(*(column.icontains(search.text, autoescape=True) for column in columns)))
+        if search.destination:
+            quoted = f'"{search.destination}"'
+            conditions.append(sa.cast(j.c.destinations, sa.Text).contains(quoted, autoescape=True))
+        with self.reading() as conn:
+            jobs = self._select(conn, *conditions, limit=search.limit)
+            ids = {job.series_id for job in jobs}
+            identities = {series_id: self.series(series_id, conn).identity for series_id in ids}
         return [JobLine(job, identities[job.series_id]) for job in jobs]
 
     def series_without_jobs(

@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Final
 import sqlalchemy as sa
 
 from service.backlog import account_tables as tables
-from service.backlog.accounts import Account, AccountRefused, Role
+from service.backlog.accounts import Account, AccountRefused
 from service.backlog.audit import AuditTrail
 from service.backlog.database import now
 from service.backlog.ledger_series import insert_if_new
+from service.backlog.roles import Role
 
 if TYPE_CHECKING:
     from service.backlog.ledger import Ledger

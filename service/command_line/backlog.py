@@ -32,8 +32,9 @@ _STUCK_SECONDS = 900.0
 @app.command()
 def status(config: Config = _DEFAULT, *, as_json: AsJson = False) -> None:
     """How much waits, runs, failed, and how full the disk is."""
+    from service.backlog.documents import status_document
     from service.backlog.retention import size
-    from service.command_line.backlog_views import print_status, status_document
+    from service.command_line.backlog_views import print_status
     from service.config.reader import restart_needed
 
     loaded = _loaded(config)
@@ -64,7 +65,8 @@ def jobs(
     as_json: AsJson = False,
 ) -> None:
     """List jobs, and series that nobody asked to contour, newest first. Shows who the patients are."""
-    from service.command_line.backlog_views import job_document, print_jobs, series_document
+    from service.backlog.documents import job_document, series_document
+    from service.command_line.backlog_views import print_jobs
 
     loaded = _loaded(config)
     wanted = _state(state)
@@ -85,7 +87,8 @@ def jobs(
 @app.command()
 def show(job: JobId, config: Config = _DEFAULT, *, as_json: AsJson = False) -> None:
     """Tell the whole story of one job, from the CT's arrival on. Shows who the patient is."""
-    from service.command_line.backlog_views import print_story, story_document
+    from service.backlog.documents import story_document
+    from service.command_line.backlog_views import print_story
 
     loaded = _loaded(config)
     with _opened(loaded) as (ledger, _):

@@ -1,9 +1,8 @@
-"""How status, jobs and stories look: tables for people, documents for programs."""
+"""How status, jobs and stories look to people, in tables."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
@@ -12,26 +11,11 @@ from rich.console import Console
 from rich.table import Table
 
 if TYPE_CHECKING:
-    from service.backlog.engine import Waiting
-    from service.backlog.ledger import Attempt, Counts, JobLine, Story
-    from service.backlog.records import Delivery, Job, PatientIdentity, RecordedSeries
+    from service.backlog.ledger import Attempt, JobLine, Story
+    from service.backlog.records import Delivery, RecordedSeries
     from service.backlog.retention import Purged
 
 _WIDTH = 160  # of what is not a terminal: nothing is cut off
-
-
-def status_document(
-    counts: Counts, engine: Mapping[str, Mapping[str, int]], stuck: Sequence[Waiting]
-) -> dict[str, Any]:
-    """Everything that `status` says."""
-    return {
-        "series": dict(counts.series),
-        "jobs": dict(counts.jobs),
-        "deliveries": dict(counts.deliveries),
-        "longest_wait_seconds": round(counts.longest_wait_seconds, 1),
-        "engine": {queue: dict(numbers) for queue, numbers in engine.items()},
-        "stuck": [asdict(each) for each in stuck],
-    }
 
 
 def print_status(document: Mapping[str, Any]) -> None:
@@ -54,65 +38,6 @@ def print_status(document: Mapping[str, Any]) -> None:
     console.print(f"Configuration {document['config_version']}")
     if document["restart_needed"]:
         console.print(f"Waits for a restart of the node: {', '.join(document['restart_needed'])}")
-
-
-def job_document(job: Job, identity: PatientIdentity, zone: str) -> dict[str, Any]:
-    """A job in a list."""
-    return {
-        "job": job.id,
-        "state": job.state.value,
-        "code": job.code,
-        "sentence": job.sentence,
-        "protocol": job.protocol,
-        "mode": job.mode.value,
-        "priority": job.priority,
-        "destinations": list(job.destinations),
-        "slices": len(job.files),
-        "revision": job.revision,
-        "predecessor": job.predecessor,
-        "created": _iso(job.created_at, zone),
-        "updated": _iso(job.updated_at, zone),
-        "patient": asdict(identity),
-    }
-
-
-def series_document(series: RecordedSeries, zone: str) -> dict[str, Any]:
-    """A series in a list or a story."""
-    return {
-        "series_instance_uid": series.series_instance_uid,
-        "study_instance_uid": series.study_instance_uid,
-        "state": series.state.value,
-        "code": series.code,
-        "sentence": series.sentence,
-        "instances": series.instances,
-        "revision": series.revision,
-        "calling_ae_title": series.calling_ae_title,
-        "called_ae_title": series.called_ae_title,
-        "sender_address": series.sender_address,
-        "first": _iso(series.first_at, zone),
-        "last": _iso(series.last_at, zone),
-        "purged": _iso(series.purged_at, zone),
-        "patient": asdict(series.identity),
-    }
-
-
-def story_document(story: Story, zone: str) -> dict[str, Any]:
-    """Everything that `show` says."""
-    return job_document(story.job, story.series.identity, zone) | {
-        "config_version": story.job.config_version,
-        "routes": list(story.job.routes),
-        "notes": list(story.job.notes),
-        "successor": story.successor,
-        "purged": _iso(story.purged_at, zone),
-        "series": series_document(story.series, zone),
-        "model": None if story.provenance is None else dict(story.provenance),
-        "contoured": _iso(story.contoured_at, zone),
-        "volumes_cm3": dict(story.volumes_cm3),
-        "seconds": dict(story.seconds),
-        "findings": [asdict(finding) for finding in story.findings],
-        "deliveries": [_delivery_document(*each, zone) for each in story.deliveries],
-        "events": [asdict(event) | {"at": _iso(event.at, zone)} for event in story.events],
-    }
 
 
 def print_jobs(lines: Sequence[JobLine], series: Sequence[RecordedSeries], zone: str) -> None:
@@ -221,24 +146,6 @@ def _deliveries_table(deliveries: Sequence[tuple[Delivery, Sequence[Attempt]]], 
     return table
 
 
-def _delivery_document(delivery: Delivery, attempts: Sequence[Attempt], zone: str) -> dict[str, Any]:
-    tried = [
-        asdict(each) | {"started_at": _iso(each.started_at, zone), "ended_at": _iso(each.ended_at, zone)}
-        for each in attempts
-    ]
-    return {
-        "delivery": delivery.id,
-        "destination": delivery.destination,
-        "generation": delivery.generation,
-        "state": delivery.state.value,
-        "sop_instance_uid": delivery.sop_instance_uid,
-        "reason": delivery.reason,
-        "last_status": delivery.last_status,
-        "next": _iso(delivery.next_at, zone),
-        "attempts": tried,
-    }
-
-
 def _console() -> Console:
     """Prints texts as they are: nothing in a name is a colour, a face or a command to the terminal."""
     console = Console(highlight=False, markup=False, emoji=False)
@@ -258,12 +165,6 @@ def _printable(text: str) -> str:
 def _numbers(numbers: Mapping[str, int]) -> str:
     shown = [f"{count} {name.replace('_', ' ')}" for name, count in sorted(numbers.items()) if count]
     return ", ".join(shown) or "none"
-
-
-def _iso(at: float | None, zone: str) -> str | None:
-    return (
-        None if at is None else datetime.fromtimestamp(at, ZoneInfo(zone)).isoformat(timespec="milliseconds")
-    )
 
 
 def _time(at: float | None, zone: str) -> str:

@@ -11,7 +11,6 @@ import typer
 
 if TYPE_CHECKING:
     from service.config.reader import LoadedSite
-    from service.config.site import Destination
     from service.delivery.storage_scu import Peer
 
 app = typer.Typer()
@@ -54,27 +53,13 @@ def resend(
     from service.backlog.engine import EngineClient
     from service.backlog.ledger import Ledger
     from service.backlog.operations import Operations
-    from service.contouring.profiles import profile_named
-    from service.contouring.worker import set_file, sop_instance_uid
-    from service.errors import DeliveryFailed
+    from service.node.resending import resend as submit
 
     loaded = _loaded(config)
     ledger = Ledger(loaded.database_url, loaded.storage)
     ledger.check()
     operations = Operations(ledger, EngineClient(loaded.database_url, patient=False), getpass.getuser())
-    known = {each.destination for each in ledger.deliveries(job)}
-    if to in known:
-        delivery = operations.resend(job, to)
-    else:
-        at = _destination(loaded, to, ledger.series(ledger.job(job).series_id).sender_address)
-        profile = profile_named(at.profile, holes=at.holes, transfer_syntax=at.transfer_syntax)
-        file = set_file(loaded.storage / "jobs" / job, profile)
-        if not file.is_file():
-            sentence = (
-                f"Job {job} has no structure set in the profile of {to}. Send the CT again to have it made."
-            )
-            raise DeliveryFailed("delivery.no-set-for-profile", sentence)
-        delivery = operations.resend(job, to, file, sop_instance_uid(file))
+    delivery = submit(loaded, ledger, operations, job, to)
     print(f"Job {job} goes to {to} (delivery {delivery.id}). `delineate show {job}` tells how it went.")
 
 
@@ -118,20 +103,10 @@ def _loaded(config: Path) -> LoadedSite:
     return load(config, check_bundles=False)
 
 
-def _destination(loaded: LoadedSite, name: str, sender_address: str | None = None) -> Destination:
-    from service.errors import DeliveryFailed
-
-    found = loaded.destination(name, sender_address)
-    if found is None:
-        known = ", ".join(loaded.site.destinations) or "none"
-        sentence = f"The configuration has no destination {name}; it has: {known}."
-        raise DeliveryFailed("delivery.no-such-destination", sentence)
-    return found
-
-
 def _peer(loaded: LoadedSite, name: str) -> Peer:
     from service.delivery.storage_scu import Peer
+    from service.node.resending import destination_named
 
-    at = _destination(loaded, name)
+    at = destination_named(loaded, name)
     title = at.calling_ae_title or loaded.site.node.ae_title
     return Peer(at.ae_title, at.host, at.port, title, at.timeout_seconds)

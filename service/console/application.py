@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING
 from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 
-from service.console import pictures, probes, refusals
+from service.console import (
+    job_api,
+    model_api,
+    people_api,
+    pictures,
+    probes,
+    refusals,
+    session_api,
+    site_api,
+)
 from service.console.measures import Measures
 from service.console.open_cases import OpenCases
 from service.console.protection import Protection
@@ -32,7 +41,8 @@ def application(premises: Premises) -> FastAPI:
     app.state.metrics.register(Measures(premises))
     refusals.install(app)
     app.include_router(probes.router, tags=["probes"])
-    app.include_router(pictures.router)
+    for part in (session_api, job_api, pictures, site_api, model_api, people_api):
+        app.include_router(part.router)
     tls = premises.started_with.site.console.tls_certificate is not None
     app.add_middleware(Protection, tls=tls)
     return app

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 from fastapi import Depends, Request
 
-from service.backlog.accounts import Account, Role
+from service.backlog.accounts import Account
+from service.backlog.roles import Role
 from service.backlog.sign_in import csrf_token
 from service.console.refusals import ConsoleRefused
 

@@ -9,14 +9,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated, Final
 
 import numpy as np
-from fastapi import APIRouter, Path, Query, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, Field
 
 from service.console.callers import Reader, premises_of
+from service.console.job_api import JobId
 from service.console.refusals import ERRORS, ConsoleRefused
 
 if TYPE_CHECKING:
-    from pathlib import Path as FilePath
+    from pathlib import Path
 
     from service.backlog.records import Job
     from service.console.open_cases import OpenCases
@@ -29,7 +30,6 @@ MOST_AT_ONCE: Final = 64
 """Slices in one answer: 32 MiB of 512 x 512."""
 _NO_COLOR: Final = (255, 255, 0)  # of an ROI that names none
 
-JobId = Annotated[str, Path(pattern="^[0-9a-z]{1,32}$", description="the job's id")]
 Vector = tuple[float, float, float]
 
 
@@ -127,7 +127,7 @@ def _series(request: Request, job: Job) -> CtSeries:
     return cases.series(job)
 
 
-def _structure_set_file(request: Request, job: str) -> tuple[str | None, FilePath | None]:
+def _structure_set_file(request: Request, job: str) -> tuple[str | None, Path | None]:
     """The newest structure set of a job that is still on disk, and to where it goes."""
     deliveries = premises_of(request).ledger.deliveries(job)
     there = [each for each in deliveries if each.file.exists()]

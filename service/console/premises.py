@@ -9,6 +9,7 @@ from service.backlog.accounts import Accounts
 from service.backlog.audit import AuditTrail
 from service.backlog.ledger import Ledger
 from service.backlog.sign_in import SignIns
+from service.console.looks import Looks
 
 if TYPE_CHECKING:
     from service.backlog.engine import EngineClient
@@ -28,6 +29,7 @@ class Premises:
         self.accounts = Accounts(self.ledger)
         self.sign_ins = SignIns(self.ledger)
         self.audit = AuditTrail(self.ledger)
+        self.looks = Looks()
         self._engine: EngineClient | None = None
         self._lock = threading.Lock()
 

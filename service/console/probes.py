@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel
 
-from service.backlog.accounts import Role
+from service.backlog.roles import Role
 from service.console.callers import caller_of, premises_of
 from service.console.readiness import Checks, readiness
 from service.console.refusals import ConsoleRefused

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import sqlalchemy as sa
 from fastapi.exceptions import RequestValidationError
@@ -20,9 +20,7 @@ if TYPE_CHECKING:
 
 _log = EventLog("console")
 
-_NOT_FOUND: Final = frozenset(
-    {"ledger.no-such-job", "ledger.no-such-series", "delivery.no-such-destination", "console.no-such-model"}
-)
+_NOT_FOUND: Final = frozenset({"ledger.no-such-job", "ledger.no-such-series", "delivery.no-such-destination"})
 _HTTP: Final = {
     400: ("console.bad-request", "The request is not one that this server understands."),
     404: ("console.not-found", "There is nothing at this address."),
@@ -36,6 +34,12 @@ class Refusal(BaseModel):
     code: str
     sentence: str
     details: list[str] = []
+
+
+ERRORS: Final[dict[int | str, dict[str, Any]]] = {
+    code: {"model": Refusal} for code in (400, 401, 403, 404, 409, 413, 422, 503)
+}
+"""What every address of the API may answer instead, for its documentation."""
 
 
 class ConsoleRefused(NodeError):

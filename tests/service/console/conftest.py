@@ -13,7 +13,7 @@ from starlette.testclient import TestClient
 
 from models.volume import Finding, Provenance
 from service.backlog import engine
-from service.backlog.accounts import Accounts, Role
+from service.backlog.accounts import Accounts
 from service.backlog.ledger import Ledger, contour_key
 from service.backlog.records import (
     DeliveryState,
@@ -25,6 +25,7 @@ from service.backlog.records import (
     ReceivedSeries,
     SeriesState,
 )
+from service.backlog.roles import Role
 from service.backlog.sign_in import SignIns
 from service.backlog.spool import Spool
 from service.config.reader import WatchedSite
