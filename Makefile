@@ -1,5 +1,5 @@
 # Two commands: `make demo` runs the main job, `make test` runs every test. Each installs what it needs.
-.PHONY: setup demo test bench check format docs
+.PHONY: setup demo test bench check format docs fuzz peers-table hosts chaos power-loss
 
 setup:
 	@setup/environment.sh
@@ -17,7 +17,7 @@ test: setup
 	@setup/debian.sh
 	@setup/peers.sh
 	$(MAKE) --no-print-directory check
-	.venv/bin/pytest
+	OMP_NUM_THREADS=1 .venv/bin/pytest -n 3 --dist loadfile
 
 # All benchmarks, or one by its name: `make bench-rtstruct`. Each leaves build/bench/NAME.json.
 bench: setup
@@ -28,6 +28,30 @@ bench-%: setup
 	@setup/debian.sh
 	PYTHONPATH=tests .venv/bin/python -m benchmarks $*
 
+# Kills anything at any time while CTs are under way, then counts: build/chaos.json and a picture beside it.
+SERIES ?= 200
+DATABASE ?= sqlite
+chaos: setup
+	@setup/debian.sh
+	PYTHONPATH=tests .venv/bin/python -m faults.chaos --series $(SERIES) --database $(DATABASE) $(if $(SEED),--seed $(SEED))
+
+# Cuts the power of the disk that spool and database lie on (root only): build/power-loss.json.
+CUTS ?= 50
+power-loss: setup
+	@setup/debian.sh
+	PYTHONPATH=tests .venv/bin/python -m faults.power_loss --cuts $(CUTS) --database $(DATABASE) $(if $(SEED),--seed $(SEED))
+
+# Hostile bytes for SECONDS, guided by coverage; corpus and findings stay in build/fuzz.
+SECONDS ?= 600
+fuzz: setup
+	@.venv/bin/python -c 'import atheris' 2>/dev/null || .venv/bin/pip install -q -c constraints.txt atheris
+	PYTHONPATH=tests .venv/bin/python -m fuzz --seconds $(SECONDS)
+
+# What peers may do wrong, done to the node, DCMTK and Orthanc by turns: build/peers/table.md.
+peers-table: setup
+	@setup/debian.sh
+	PYTHONPATH=tests .venv/bin/python -m peer_faults
+
 format: setup
 	.venv/bin/ruff check --fix .
 	.venv/bin/ruff format .
@@ -35,3 +59,8 @@ format: setup
 docs: setup
 	.venv/bin/delineate reference > docs/configuration.md
 	.venv/bin/delineate schema > docs/config.schema.json
+
+# Hosts that share a node, cut off, frozen and killed at random (as root): `SECONDS=600 make hosts`. Leaves build/hosts.json.
+hosts: setup
+	@setup/debian.sh
+	PYTHONPATH=tests .venv/bin/python -m hosts --seconds $(or $(SECONDS),600)

@@ -208,6 +208,7 @@ class Segmentation:
         findings: what people must be told.
         seconds: time spent, by step.
         peaks: most memory at one time, by step.
+        made_by: by structure, what made it where that is not ``provenance``.
     """
 
     structures: Mapping[str, StructureField]
@@ -215,6 +216,11 @@ class Segmentation:
     findings: tuple[Finding, ...] = ()
     seconds: Mapping[str, float] = field(default_factory=dict)
     peaks: Mapping[str, Peak] = field(default_factory=dict)
+    made_by: Mapping[str, Provenance] = field(default_factory=dict)
+
+    def maker(self, structure: str) -> Provenance:
+        """What made a structure."""
+        return self.made_by.get(structure, self.provenance)
 
 
 class OutsideTrainedRegion(ValueError):

@@ -28,21 +28,41 @@ class Unavailable(Exception):
 
 
 class Cluster:
-    """A running server with trust authentication on loopback."""
+    """A running server with trust authentication on loopback, or on an address that only tests see.
 
-    def __init__(self) -> None:
+    Args:
+        address: that it listens on.
+        parent: its data are below this folder; everybody must be able to look into it.
+        durable: what is committed reaches the disk, as it must where power is cut.
+        environment: further variables of the server.
+    """
+
+    def __init__(
+        self,
+        address: str = "127.0.0.1",
+        *,
+        parent: Path | None = None,
+        durable: bool = False,
+        environment: dict[str, str] | None = None,
+    ) -> None:
+        self.address = address
         if not _VERSIONS:
             message = "PostgreSQL is not installed (Debian: postgresql)"
             raise Unavailable(message)
         self._bin = _VERSIONS[0]
         self._as_user = {"user": _USER, "group": _USER, "extra_groups": []} if os.geteuid() == 0 else {}
-        self.folder = Path(tempfile.mkdtemp(prefix="delineate-postgresql-"))
+        self.folder = Path(tempfile.mkdtemp(prefix="delineate-postgresql-", dir=parent))
         if self._as_user:
             shutil.chown(self.folder, _USER, _USER)
+        self._durable = "on" if durable else "off"
+        self._environment = os.environ | (environment or {})
         self._data = self.folder / "data"
         self._run(
             "initdb", "-D", self._data, "-U", _USER, "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync"
         )
+        if address != "127.0.0.1":
+            with (self._data / "pg_hba.conf").open("a") as rules:
+                rules.write(f"host all all {address}/24 trust\n")
         self.port = _free_port()
         self._count = 0
         self.start()
@@ -50,10 +70,10 @@ class Cluster:
     def start(self) -> None:
         """Start the server, the first time or after :meth:`crash`; returns when it answers."""
         settings = {
-            "listen_addresses": "127.0.0.1",
+            "listen_addresses": self.address,
             "port": self.port,
             "unix_socket_directories": self.folder,
-            "fsync": "off",
+            "fsync": self._durable,
             "max_connections": 200,
         }
         options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
@@ -63,6 +83,7 @@ class Cluster:
                 stdout=log,
                 stderr=log,
                 cwd=self.folder,
+                env=self._environment,
                 preexec_fn=_end_with_parent,
                 **self._as_user,
             )
@@ -108,7 +129,7 @@ class Cluster:
 
     def url(self, name: str) -> str:
         """SQLAlchemy URL of a database."""
-        return f"postgresql+psycopg://{_USER}@127.0.0.1:{self.port}/{name}"
+        return f"postgresql+psycopg://{_USER}@{self.address}:{self.port}/{name}"
 
     def close(self) -> None:
         """Stop the server and delete everything."""
@@ -117,7 +138,7 @@ class Cluster:
         shutil.rmtree(self.folder)
 
     def _address(self, name: str) -> str:
-        return f"host=127.0.0.1 port={self.port} user={_USER} dbname={name}"
+        return f"host={self.address} port={self.port} user={_USER} dbname={name}"
 
     def _run(self, program: str, *arguments: object) -> None:
         subprocess.run(
@@ -130,9 +151,11 @@ class Cluster:
 
 
 @contextmanager
-def cluster() -> Iterator[Cluster]:
-    """A server for the length of the block."""
-    running = Cluster()
+def cluster(
+    parent: Path | None = None, *, durable: bool = False, environment: dict[str, str] | None = None
+) -> Iterator[Cluster]:
+    """A server for the length of the block; see :class:`Cluster`."""
+    running = Cluster(parent=parent, durable=durable, environment=environment)
     try:
         yield running
     finally:

@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Mapping, Sequence
 from enum import Enum, auto
-from typing import Final
 
 from pydicom import Dataset
-from pydicom.errors import BytesLengthException
 from pydicom.multival import MultiValue
 from pydicom.valuerep import PersonName
 
 from service.config.criteria import CompiledCriterion, is_number
+from service.dicom.library_errors import LIBRARY_ERRORS
 
 Values = tuple[str, ...]
-UNREADABLE: Final = (  # all that pydicom raises where bytes do not fit their value representation
-    AttributeError, BytesLengthException, LookupError, NotImplementedError, OverflowError, struct.error,
-    TypeError, ValueError,
-)  # fmt: skip
 
 
 class Undecided(Enum):
@@ -101,7 +95,7 @@ def values_of(header: Dataset, keyword: str) -> Values | None:
             return ()
         values = list(value) if isinstance(value, MultiValue | list | tuple) else [value]
         texts = [_text(one) for one in values if one is not None]
-    except UNREADABLE:
+    except LIBRARY_ERRORS:
         return None
     return tuple(text for text in texts if text)
 

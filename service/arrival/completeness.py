@@ -116,6 +116,11 @@ class Tracker:
             if 0 < history.complete_before < len(gathering.instances):
                 self._late.add(uid)
 
+    def watches(self, series_instance_uid: str) -> bool:
+        """Whether a series is being watched, or handed out and not settled yet."""
+        with self._lock:
+            return series_instance_uid in self._watched or series_instance_uid in self._handed_out
+
     def tick(self, now: float) -> list[ReceivedSeries]:
         """The series that are complete, or that waited in vain and carry a refusal.
 

@@ -58,6 +58,8 @@ _IMAGES_IN_ACQUISITION: Final = 0x00201002
 _IDENTIFYING: Final = frozenset({_IMAGE_TYPE, _SOP_CLASS, _SOP_INSTANCE, _MODALITY, _STUDY, _SERIES})
 _WANTED: Final = _IDENTIFYING | {_POSITION, _ORIENTATION, _IMAGES_IN_ACQUISITION}
 
+_FIRST_GROUP: Final = 0x0008
+
 _UID: Final = re.compile(r"(0|[1-9][0-9]*)(\.(0|[1-9][0-9]*))+")
 
 
@@ -174,14 +176,29 @@ def _scan_parts(parts: Sequence[bytes | memoryview], *, explicit: bool, whole: b
         length += len(part)
         if length >= PREFIX_BYTES:
             break
+    front = b"".join(prefix)
+    _refuse_file_header(front)
     if len(prefix) == len(parts) and whole:
-        return scan_to_the_end(b"".join(prefix), _WANTED, explicit=explicit)
+        return scan_to_the_end(front, _WANTED, explicit=explicit)
     try:
-        return scan(b"".join(prefix), _WANTED, explicit=explicit)
+        return scan(front, _WANTED, explicit=explicit)
     except HeaderIncomplete:  # large private elements stand in front
         if not whole:
             raise
         return scan_to_the_end(b"".join(parts), _WANTED, explicit=explicit)
+
+
+def _refuse_file_header(front: bytes) -> None:
+    """No data set has elements of a file's own header (PS3.5 7.1); a library that meets them obeys them.
+
+    It would read the rest in another transfer syntax, or inflate it to any size.
+    """
+    if int.from_bytes(front[:2], "little") < _FIRST_GROUP:
+        raise InstanceRefused(
+            "instance.file-header",
+            "The data set begins with elements of a file's own header. Have the sender repaired.",
+            status=StoreStatus.CANNOT_UNDERSTAND,
+        )
 
 
 def _interpret(found: dict[int, bytes]) -> Header:

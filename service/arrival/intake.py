@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Final, Protocol
 from pydicom.uid import CTImageStorage, EnhancedCTImageStorage, RTStructureSetStorage
 
 from service import failpoints
-from service.arrival.dimse import Answer
 from service.arrival.instance import StoreStatus, check_header
+from service.arrival.messages import Answer
 from service.arrival.spooled_series import file_header
 from service.dicom.transfer_syntaxes import discarded_classes
 from service.errors import InstanceRefused, SpoolUnavailable
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 _MIB: Final = 1 << 20
 LONGEST_BYTES: Final = {
-    str(CTImageStorage): 256 * _MIB,
+    str(CTImageStorage): 64 * _MIB,  # 4096 x 4096 pixels, the most that is contoured, take half of it
     str(EnhancedCTImageStorage): 4096 * _MIB,
     str(RTStructureSetStorage): 1024 * _MIB,
 }
@@ -136,6 +136,8 @@ class Intake:
             raise SpoolUnavailable(
                 "spool.space-low", "Free space in the storage folder is below disk.reserve_gb."
             )
+        if self._spool.over_budget.exists():
+            raise SpoolUnavailable("spool.over-budget", "The storage folder is larger than disk.budget_gb.")
         header = check_header(parts, claim)
         failpoints.reach("arrival.receiving")
         pieces: list[bytes | bytearray | memoryview] = [file_header(claim, self._origin), *parts]

@@ -14,13 +14,22 @@ from typing import TYPE_CHECKING, Final
 
 from pynetdicom.transport import AssociationSocket
 
+from service.dicom.transport_security import say_good_bye
+
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Callable
 
     from pynetdicom.association import Association
 
 LONGEST_PDU: Final = 1 << 20
 """No PDU that we read is longer: eight times what we announce, and ample for 128 presentation contexts."""
+
+REQUEST_SECONDS: Final = 30.0
+"""How long a connection may be open without asking for an association (ARTIM, PS3.8 section 9.1.5)."""
+
+PDU_SECONDS: Final = 60.0
+"""How long one PDU may take: 128 KiB at the speed of a bad modem."""
 
 HEADER_BYTES: Final = 6
 P_DATA_TF: Final = 0x04
@@ -41,7 +50,7 @@ class PeerStalled(Exception):
 
 
 class PduInvalid(Exception):
-    """What comes is no PDU, or one longer than any we take."""
+    """What comes is no PDU, or one longer than any we take; the text is one word for what it may be."""
 
 
 class Interrupted(Exception):
@@ -53,7 +62,8 @@ class PduStream:
 
     Args:
         sock: connected.
-        seconds: how long the peer may be silent between PDUs, and how long one PDU may take to come.
+        seconds: how long the peer may be silent between PDUs of an association; a connection that has none
+            yet, and a PDU that has begun, get no more than this and no more than a time of their own.
         interrupted: asked twice a second while waiting; True ends the reading.
     """
 
@@ -61,7 +71,12 @@ class PduStream:
         self._socket = sock
         self._interrupted = interrupted
         self._wakes_at = 1
-        self.seconds = seconds
+        self._seconds = seconds
+        self._silence_seconds = min(seconds, REQUEST_SECONDS)
+
+    def established(self) -> None:
+        """The peer has an association: from now on it may think between PDUs."""
+        self._silence_seconds = self._seconds
 
     def read(self) -> tuple[int, bytearray]:
         """The type of the next PDU and all of its bytes, header included.
@@ -70,14 +85,15 @@ class PduStream:
             PeerGone, PeerStalled, PduInvalid, Interrupted: as their names say.
         """
         header = bytearray(HEADER_BYTES)
-        self._fill(memoryview(header)[:1])  # silence is counted apart from slowness
-        self._fill(memoryview(header)[1:])
+        self._fill(memoryview(header)[:1], self._silence_seconds)  # counted apart from slowness
+        one_pdu_seconds = min(self._silence_seconds, PDU_SECONDS)
+        self._fill(memoryview(header)[1:], one_pdu_seconds)
         kind, length = _header(header)
         if kind not in _PDU_TYPES or length > LONGEST_PDU:
-            raise PduInvalid
+            raise PduInvalid(_what_begins(header))
         pdu = bytearray(HEADER_BYTES + length)
         pdu[:HEADER_BYTES] = header
-        self._fill(memoryview(pdu)[HEADER_BYTES:])
+        self._fill(memoryview(pdu)[HEADER_BYTES:], one_pdu_seconds)
         return kind, pdu
 
     def drain(self, seconds: float, most_bytes: int) -> bool:
@@ -99,8 +115,8 @@ class PduStream:
             most_bytes -= count
         return False
 
-    def _fill(self, view: memoryview) -> None:
-        deadline = time.monotonic() + self.seconds
+    def _fill(self, view: memoryview, seconds: float) -> None:
+        deadline = time.monotonic() + seconds
         while view:
             remaining = deadline - time.monotonic()
             if remaining <= 0:
@@ -128,6 +144,22 @@ class PduStream:
                 self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, count)
 
 
+class SecuredPduStream(PduStream):
+    """PDUs off a TLS connection."""
+
+    def _wake_at(self, count: int) -> None:
+        """What the kernel holds are records: how many bytes of a PDU are in them it cannot say."""
+
+
+def _what_begins(header: bytearray) -> str:
+    """What a connection may be whose first bytes are no PDU's."""
+    if header[:2] == b"\x16\x03":
+        return "tls"
+    if bytes(header[:4]) in (b"GET ", b"POST", b"HEAD", b"OPTI", b"PUT "):
+        return "http"
+    return "too-long" if header[0] in _PDU_TYPES else "unknown"
+
+
 class BoundedSocket(AssociationSocket):
     """pynetdicom's socket of an accepted connection: no delay, a deadline for sending, closed for certain.
 
@@ -153,8 +185,13 @@ class BoundedSocket(AssociationSocket):
         except OSError:
             self.event_queue.put("Evt17")
 
+    def secure(self, connection: ssl.SSLSocket) -> None:
+        """Go on with TLS."""
+        self.socket = connection
+
     def _shutdown_socket(self) -> None:
         if self.socket is not None:
+            say_good_bye(self.socket)
             with contextlib.suppress(OSError):
                 self.socket.shutdown(socket.SHUT_RDWR)
             self.socket.close()

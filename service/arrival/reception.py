@@ -1,34 +1,27 @@
-"""The arrival process: the Storage SCP, when series are complete, and what the ledger then says of them."""
+"""Joins what arrives to when a series is complete, and to what the ledger then says of it."""
 
 from __future__ import annotations
 
-import contextlib
 import threading
 import time
-import warnings
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Final
 
-import pydicom
+from sqlalchemy.exc import SQLAlchemyError
 
 from service.arrival.completeness import Tracker
 from service.arrival.expected_count import ask_sender
 from service.arrival.gathering import Rules
 from service.arrival.recording import Recorder
 from service.arrival.recovery import SeriesMemory
-from service.arrival.storage_scp import StorageScp
-from service.arrival.watchman import Watchman
-from service.backlog.engine import EngineClient, migrate
+from service.backlog.engine import EngineClient
 from service.backlog.ledger import Ledger
-from service.backlog.notify import Notifier
-from service.backlog.spool import Spool, write_durably
-from service.config.reader import WatchedSite
+from service.backlog.spool import Spool
 from service.log import EventLog
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from service.arrival.completeness import Question
     from service.backlog.notify import Notifies
@@ -36,11 +29,7 @@ if TYPE_CHECKING:
     from service.config.reader import LoadedSite
 
 TICK_SECONDS: Final = 0.1
-GRACE_SECONDS: Final = 5.0
-"""How long associations may go on after the process was told to stop."""
-
-PORT_FILE: Final = "arrival.port"
-
+_LOOK_AROUND_SECONDS: Final = 10.0
 _FIRST_RETRY_SECONDS: Final = 2.0
 _LONGEST_RETRY_SECONDS: Final = 300.0
 _FAILURES_TO_TELL: Final = 6  # after a minute
@@ -96,6 +85,7 @@ class Reception:
         self._by_association: dict[int, Counter[str]] = {}
         self._to_report: list[tuple[str, int]] = []
         self._loaded = site()
+        self._look_at = 0.0
         self.wake = threading.Event()
 
     def take_up(self) -> None:
@@ -103,6 +93,20 @@ class Reception:
         count = self._memory.take_up(self._tracker, self._clock())
         if count:
             _log.info("arrival.taken-up", count=count)
+
+    def look_around(self) -> None:
+        """Now and then take up what came by another host that could not finish it."""
+        now = self._clock()
+        if now < self._look_at:
+            return
+        self._look_at = now + _LOOK_AROUND_SECONDS
+        try:
+            count = self._memory.left_by_others(self._tracker, now)
+        except (OSError, SQLAlchemyError) as error:  # the next look will find it
+            _log.failure("arrival.look-failed", error)
+            return
+        if count:
+            _log.warning("arrival.taken-up", count=count)
 
     def arrived(self, association: int, instance: ReceivedInstance, *, new: bool) -> None:
         """See :class:`service.arrival.intake.Arrivals`."""
@@ -189,7 +193,7 @@ class Reception:
             if sender is not None and sender.port is not None:
                 host = sender.host or question.sender_address
                 own = loaded.site.node.ae_title
-                count = ask_sender(question, own_ae_title=own, host=host, port=sender.port)
+                count = ask_sender(question, own_ae_title=own, host=host, port=sender.port, tls=sender.tls)
         except Exception as error:  # noqa: BLE001 - whatever a sender answers, the series must not wait for ever
             _log.failure("find.failed", error, ae_title=question.calling_ae_title)
         finally:
@@ -201,65 +205,3 @@ class Reception:
         floor = sender.quiet_seconds if sender is not None else None
         ask = sender is not None and sender.find_count and sender.port is not None
         return Rules(floor or node.quiet_seconds, node.hard_timeout_seconds, node.minimum_slices, ask)
-
-
-def run(config_path: Path, stop: threading.Event) -> None:
-    """Receive until ``stop`` is set; then let open associations finish for a moment.
-
-    The port stands in ``arrival.port`` in the storage folder and in the event ``arrival.listening``.
-
-    Raises:
-        ConfigInvalid: the configuration file has mistakes.
-        NodeError: the port cannot be had.
-    """
-    warnings.simplefilter("ignore")  # pydicom's quote values of the data set
-    pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
-    watched, clock = WatchedSite(config_path), Clock()
-    loaded = watched.current()
-    spool = Spool(loaded.storage)
-    ledger = Ledger(loaded.database_url, loaded.storage)
-    ledger.migrate()
-    migrate(loaded.database_url)
-    engine, notify = EngineClient(loaded.database_url), Notifier(loaded)
-    reception = Reception(watched.current, spool, ledger, engine, notify, clock)
-    spool.open_landing()
-    reception.take_up()
-    scp = StorageScp(lambda: watched.current().site, spool, reception, clock)
-    port = scp.start(_port_before(loaded.storage))
-    write_durably(loaded.storage / PORT_FILE, f"{port}\n".encode())
-    _log.info("arrival.listening", port=port, ae_title=loaded.site.node.ae_title)
-    if not loaded.site.senders:
-        _log.warning("arrival.no-senders")
-    reserve_bytes = loaded.site.node.disk.reserve_gb * 1e9
-    watchman = Watchman(lambda: watched.mistakes, spool.free_bytes, reserve_bytes, notify)
-    try:
-        while not stop.is_set():
-            reception.wait()
-            _step(reception)
-            with contextlib.suppress(OSError):  # a disk that does not answer, which every C-STORE says
-                watchman.look()
-    finally:
-        scp.stop(GRACE_SECONDS)
-        spool.close_landing()
-        _step(reception)
-        reception.close()
-        notify.close()
-        engine.close()
-        ledger.close()
-        (loaded.storage / PORT_FILE).unlink(missing_ok=True)
-        _log.info("arrival.stopped")
-
-
-def _port_before(storage: Path) -> int:
-    """Where the process before this one listened, if it could not say good-bye."""
-    try:
-        return int((storage / PORT_FILE).read_text())
-    except (FileNotFoundError, ValueError):
-        return 0
-
-
-def _step(reception: Reception) -> None:
-    try:
-        reception.step()
-    except Exception as error:  # noqa: BLE001 - the loop goes on, the spool keeps what is not done
-        _log.failure("arrival.step-failed", error)

@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from pydicom import Dataset, dcmread
-from pydicom.errors import InvalidDicomError
 
-from service.arrival.attributes import UNREADABLE
 from service.arrival.routing import keywords_to_read
 from service.backlog.records import PatientIdentity
+from service.dicom.library_errors import LIBRARY_ERRORS
 from service.errors import SeriesRefused
 
 if TYPE_CHECKING:
@@ -43,12 +42,10 @@ def read_headers(instances: Iterable[ReceivedInstance], loaded: LoadedSite) -> l
             dcmread(instance.file, stop_before_pixels=True, specific_tags=list(keywords))
             for instance in instances
         ]
-    except (InvalidDicomError, EOFError, *UNREADABLE):
+    except LIBRARY_ERRORS as error:
+        if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno is not None):
+            raise  # it may pass; what is in the file does not
         raise _damaged() from None
-    except OSError as error:
-        if error.errno is not None:
-            raise
-        raise _damaged() from None  # pydicom's own, for sequences without end: trying again mends nothing
 
 
 def _damaged() -> SeriesRefused:
@@ -65,7 +62,7 @@ def _text(header: Dataset, keyword: str) -> str:
     try:
         value = header.get(keyword)
         text = "" if value is None else str(value)
-    except UNREADABLE:  # pydicom reads the value only now
+    except LIBRARY_ERRORS:  # pydicom reads the value only now
         return ""
     # What no database takes (PostgreSQL a NUL, neither one half of a surrogate pair) must not lose the CT.
     return text.replace("\0", "").encode("utf-8", "replace").decode("utf-8")

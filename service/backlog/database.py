@@ -24,6 +24,17 @@ from service.backlog.migrations import bring_up
 from service.errors import NodeError
 
 _BUSY_SECONDS: Final = 30.0
+_KEEPALIVE: Final = {
+    "keepalives_idle": "15",
+    "keepalives_interval": "5",
+    "keepalives_count": "3",
+    "tcp_user_timeout": "30000",  # ms: what was sent and is not acknowledged by then, keepalives do not cover
+    "connect_timeout": "10",
+}
+_SESSION: Final = (  # and the server of its client: one that is frozen or cut off must not keep rows locked
+    "-c idle_in_transaction_session_timeout=30000 -c tcp_keepalives_idle=15 "
+    "-c tcp_keepalives_interval=5 -c tcp_keepalives_count=3 -c tcp_user_timeout=30000"
+)
 _MIGRATION_LOCK: Final = 0x64656C69  # any constant: PostgreSQL's lock that lets one process migrate at a time
 
 
@@ -39,6 +50,14 @@ def sqlite_file(database_url: str) -> Path | None:
     return Path(url.database or "")
 
 
+def server_url(database_url: str) -> str:
+    """The URL with what makes a connection notice that its server is gone; for a library that takes a URL."""
+    if sqlite_file(database_url) is not None:
+        return database_url
+    url = sa.make_url(database_url)
+    return url.update_query_dict(_KEEPALIVE).render_as_string(hide_password=False)
+
+
 def connect(database_url: str, *, pooled: bool = True) -> sa.Engine:
     """Connections with the settings that durability needs, in a pool or each on its own.
 
@@ -49,13 +68,8 @@ def connect(database_url: str, *, pooled: bool = True) -> sa.Engine:
         options["poolclass"] = sa.NullPool
     if sqlite_file(database_url) is None:
         url = sa.make_url(database_url).set(drivername="postgresql+psycopg")
-        keepalive = {
-            "keepalives_idle": 15,
-            "keepalives_interval": 5,
-            "keepalives_count": 3,
-            "connect_timeout": 10,
-        }
-        return sa.create_engine(url, pool_pre_ping=True, connect_args=keepalive, **options)
+        arguments = {**_KEEPALIVE, "options": _SESSION}
+        return sa.create_engine(url, pool_pre_ping=True, connect_args=arguments, **options)
     engine = sa.create_engine(database_url, connect_args={"timeout": _BUSY_SECONDS}, **options)
     sa_event.listen(engine, "connect", _prepare_sqlite)
     sa_event.listen(engine, "begin", _begin_sqlite)
@@ -86,7 +100,12 @@ def _json(value: object) -> str:
 
 def _prepare_sqlite(connection: sqlite3.Connection, _record: object) -> None:
     connection.isolation_level = None  # transactions begin where we say, see _begin_sqlite
-    for pragma in (f"busy_timeout={int(_BUSY_SECONDS * 1000)}", "synchronous=FULL", "foreign_keys=ON"):
+    connection.execute(f"PRAGMA busy_timeout={int(_BUSY_SECONDS * 1000)}")
+    for pragma in (
+        "synchronous=FULL",
+        "foreign_keys=ON",
+        "secure_delete=ON",  # what is deleted is overwritten
+    ):
         connection.execute(f"PRAGMA {pragma}")
 
 
@@ -127,6 +146,9 @@ class Database:
             with self.reading() as conn:
                 if sa.inspect(conn).has_table(tables.ledger_version.name):
                     version = conn.execute(sa.select(tables.ledger_version.c.version)).scalar()
+        if version is not None and version > tables.SCHEMA_VERSION:
+            newer = f"The database is of version {version}, this program knows {tables.SCHEMA_VERSION}."
+            raise LedgerRefused("ledger.newer", f"{newer} Use the newer program, which has changed it.")
         if version != tables.SCHEMA_VERSION:
             sentence = (
                 "The database is absent or of another version. Start the node or run `delineate migrate`."

@@ -8,7 +8,7 @@ again from it.
 from __future__ import annotations
 
 from service.backlog.database import LedgerRefused
-from service.backlog.ledger_retention import RetentionLedger
+from service.backlog.ledger_erasure import ErasureLedger
 from service.backlog.ledger_story import Attempt, Counts, Event, JobLine, JobSearch, Story
 
 __all__ = [
@@ -25,7 +25,7 @@ __all__ = [
 ]
 
 
-class Ledger(RetentionLedger):
+class Ledger(ErasureLedger):
     """``Ledger(database_url, storage=None)``: see :class:`service.backlog.database.Database` for ``storage``.
 
     Methods that take a connection are part of the caller's transaction (``with ledger.begin() as conn``); the

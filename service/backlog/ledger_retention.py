@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -9,6 +10,7 @@ from typing import Final
 import sqlalchemy as sa
 
 from service.backlog import ledger_tables as tables
+from service.backlog.commitment_tables import commitment, commitment_asked, commitment_request
 from service.backlog.database import now
 from service.backlog.ledger_story import StoryLedger
 from service.backlog.records import JobState, SeriesState
@@ -66,6 +68,20 @@ class RetentionLedger(StoryLedger):
             query = sa.select(s.c.folder, s.c.last_at).where(s.c.purged_at.is_not(None))
             return [(self._found(folder), float(last_at)) for folder, last_at in conn.execute(query)]
 
+    def purged_among(self, series_ids: Collection[int]) -> set[int]:
+        """Those of the series whose instances are deleted."""
+        s = tables.series
+        with self.reading() as conn:
+            query = sa.select(s.c.id).where(s.c.id.in_(series_ids), s.c.purged_at.is_not(None))
+            return set(conn.execute(query).scalars())
+
+    def is_purged_job(self, job_id: str) -> bool:
+        """Whether a job is marked as deleted; a crash may have left its files."""
+        j = tables.job
+        with self.reading() as conn:
+            query = sa.select(j.c.id).where(j.c.id == job_id, j.c.purged_at.is_not(None))
+            return conn.execute(query).first() is not None
+
     def ended_jobs(self, before: float, *, failed: bool = True) -> list[str]:
         """Jobs with files on disk that have ended and not changed since then, the oldest first.
 
@@ -103,6 +119,8 @@ class RetentionLedger(StoryLedger):
                     _forget(conn, series)
                 if not ended:
                     conn.execute(sa.delete(tables.resent).where(tables.resent.c.at < before))
+                    old = commitment_asked.c.updated_at < before
+                    conn.execute(sa.delete(commitment_asked).where(old))
                     used = sa.select(tables.job.c.config_version)
                     t = tables.config
                     unused = (t.c.first_used_at < before) & t.c.version.not_in(used)
@@ -132,7 +150,8 @@ class RetentionLedger(StoryLedger):
 def _forget(conn: sa.Connection, series: EndedSeries) -> None:
     d = tables.delivery
     deliveries = sa.select(d.c.id).where(d.c.job_id.in_(series.job_ids))
-    conn.execute(sa.delete(tables.attempt).where(tables.attempt.c.delivery_id.in_(deliveries)))
+    for table in (tables.attempt, commitment_request, commitment):
+        conn.execute(sa.delete(table).where(table.c.delivery_id.in_(deliveries)))
     for table in (d, tables.finding):
         conn.execute(sa.delete(table).where(table.c.job_id.in_(series.job_ids)))
     conn.execute(sa.delete(tables.job).where(tables.job.c.series_id == series.id))

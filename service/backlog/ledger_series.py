@@ -37,7 +37,8 @@ class SeriesLedger(Database):
         """Write down a series, or what has become of it, and return its row.
 
         The revision grows when a series that was recorded as complete has more instances now, or has come
-        back after it was purged; a second call with the same content changes nothing that a job depends on.
+        back after it was purged; a second call with the same content changes nothing that a job depends on,
+        and one with less, from a host that was frozen while another received more, changes nothing at all.
         """
         values = {
             "study_instance_uid": series.study_instance_uid,
@@ -64,9 +65,10 @@ class SeriesLedger(Database):
             revision = 1
         else:
             series_id, revision = int(known["id"]), int(known["revision"])
-            complete = known["state"] != SeriesState.COLLECTING
-            if complete and (len(series.instances) > known["instances"] or known["purged_at"] is not None):
-                revision += 1
+            complete, purged = known["state"] != SeriesState.COLLECTING, known["purged_at"] is not None
+            if complete and not purged and len(series.instances) < known["instances"]:
+                return series_id
+            revision += complete and (purged or len(series.instances) > known["instances"])
             values |= {"revision": revision, "first_at": min(series.first_at, known["first_at"])}
             conn.execute(sa.update(t).where(t.c.id == series_id).values(**values))
         self.add_event(

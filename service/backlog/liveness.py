@@ -1,8 +1,11 @@
 """Locks that die with their process: how the living are told from the dead.
 
 On PostgreSQL a lock is an advisory lock of a connection of its own; the server frees it when the connection
-ends, with keepalives within half a minute of a machine losing power. On SQLite it is ``flock`` on a file; the
-kernel frees it. Files are opened so that children do not inherit them.
+ends. That alone would not do between machines: the connection of a process that is stopped, or whose cable is
+out, may live on for hours. Whoever holds a lock therefore asks the server something every few seconds
+(:meth:`Lock.held`), and whoever wants it ends the connection of a holder that has asked nothing for too
+long, by the server's clock. A holder that was only frozen finds that out when it next asks. On SQLite it is
+``flock`` on a file; the kernel frees it. Files are opened so that children do not inherit them.
 """
 
 from __future__ import annotations
@@ -11,11 +14,23 @@ import fcntl
 import hashlib
 import os
 from pathlib import Path
-from typing import Protocol
+from typing import Final, Protocol
 
 import sqlalchemy as sa
 
 from service.backlog.database import connect, sqlite_file
+from service.log import EventLog
+
+_log = EventLog("engine")
+
+_END_THE_SILENT: Final = sa.text(
+    "select pg_terminate_backend(a.pid) from pg_locks l join pg_stat_activity a on a.pid = l.pid "
+    "where l.locktype = 'advisory' and l.granted and l.objsubid = 1 "
+    "and l.database = (select oid from pg_database where datname = current_database()) "
+    "and ((l.classid::bigint << 32) | l.objid::bigint) = hashtextextended(:name, 77) "
+    "and a.state = 'idle' and a.state_change < clock_timestamp() - make_interval(secs => :seconds)"
+)
+"""A lock's key stands in pg_locks in two halves. A role may end the sessions of its own name."""
 
 
 class Lock(Protocol):
@@ -38,10 +53,10 @@ class Locks(Protocol):
         """Give up what is needed to take further locks; those held stay."""
 
 
-def locks_of(database_url: str, lock_folder: Path) -> Locks:
-    """The locks that belong to a database."""
+def locks_of(database_url: str, lock_folder: Path, silent_seconds: float | None = None) -> Locks:
+    """The locks that belong to a database; see :class:`ServerLocks` for ``silent_seconds``."""
     if sqlite_file(database_url) is None:
-        return ServerLocks(database_url)
+        return ServerLocks(database_url, silent_seconds)
     return FileLocks(lock_folder)
 
 
@@ -83,10 +98,17 @@ class _FileLock:
 
 
 class ServerLocks:
-    """Advisory locks of a PostgreSQL server; each holds a connection."""
+    """Advisory locks of a PostgreSQL server; each holds a connection.
 
-    def __init__(self, database_url: str) -> None:
+    Args:
+        database_url: of the server.
+        silent_seconds: a holder whose connection has asked nothing for so long counts as dead: who tries to
+            take its lock ends that connection, and finds the lock free at the next try. None ends nobody's.
+    """
+
+    def __init__(self, database_url: str, silent_seconds: float | None = None) -> None:
         self._engine = connect(database_url, pooled=False)
+        self._silent_seconds = silent_seconds
 
     def take(self, name: str) -> Lock | None:
         """The lock, or None if a living process holds it.
@@ -98,6 +120,10 @@ class ServerLocks:
         try:
             query = sa.text("select pg_try_advisory_lock(hashtextextended(:name, 77))")
             taken = connection.execute(query, {"name": f"delineate:{name}"}).scalar()
+            if not taken and self._silent_seconds is not None:
+                ended = {"name": f"delineate:{name}", "seconds": self._silent_seconds}
+                if connection.execute(_END_THE_SILENT, ended).first() is not None:
+                    _log.warning("liveness.silent-ended", seconds=self._silent_seconds)
         except sa.exc.SQLAlchemyError:
             connection.close()
             raise

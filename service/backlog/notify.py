@@ -8,8 +8,10 @@ CT; they lie in the outbox until they are sent, so that neither a crash nor a se
 from __future__ import annotations
 
 import json
+import os
 import queue
 import smtplib
+import ssl
 import threading
 import time
 import urllib.request
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
     from service.config.reader import LoadedSite
 
 _log = EventLog("notify")
+SMTP_PASSWORD: Final = "DELINEATE_SMTP_PASSWORD"  # noqa: S105 - the variable's name
+WEBHOOK_TOKEN: Final = "DELINEATE_WEBHOOK_TOKEN"  # noqa: S105 - the variable's name
 _WAITING_AT_MOST: Final = 200
 _TIMEOUT_SECONDS: Final = 10.0
 _PAUSES_SECONDS: Final = (2.0, 20.0)
@@ -72,6 +76,7 @@ class Notifier:
         pauses_seconds: tuple[float, ...] = _PAUSES_SECONDS,
         again_seconds: float = _AGAIN_SECONDS,
     ) -> None:
+        self._loaded = loaded
         self._settings = loaded.site.node.notify
         self._node = loaded.site.node.ae_title
         self._pauses_seconds = pauses_seconds
@@ -195,9 +200,12 @@ class Notifier:
             "at": message.at,
         }
         headers = {"Content-Type": "application/json"}
+        token = self._secret(self._settings.webhook_token_file, WEBHOOK_TOKEN)
+        if token is not None:
+            headers["Authorization"] = f"Bearer {token}"
         body = json.dumps(document).encode()
         request = urllib.request.Request(str(self._settings.webhook), body, headers)  # noqa: S310 http, by its section
-        urllib.request.urlopen(request, timeout=_TIMEOUT_SECONDS).close()  # noqa: S310 raises for 4xx and 5xx
+        _opener.open(request, timeout=_TIMEOUT_SECONDS).close()  # raises for 3xx, 4xx and 5xx
 
     def _mail(self, message: _Message) -> None:
         letter = EmailMessage()
@@ -213,6 +221,44 @@ class Notifier:
                 f"Its story: delineate show {message.job_id}",
             ]
         letter.set_content("\n".join(lines))
-        place = (self._settings.smtp_host, self._settings.smtp_port)
-        with smtplib.SMTP(*place, timeout=_TIMEOUT_SECONDS) as server:
+        with self._mail_server() as server:
             server.send_message(letter)
+
+    def _mail_server(self) -> smtplib.SMTP:
+        """A connection that is as safe as ``smtp_security`` says, signed in if there is a user."""
+        settings = self._settings
+        place, security = (settings.smtp_host, settings.smtp_port), settings.smtp_security
+        password = None
+        if settings.smtp_user is not None:
+            password = self._secret(settings.smtp_password_file, SMTP_PASSWORD)
+        server: smtplib.SMTP
+        if security == "tls":
+            context = ssl.create_default_context()
+            server = smtplib.SMTP_SSL(*place, timeout=_TIMEOUT_SECONDS, context=context)
+        else:
+            server = smtplib.SMTP(*place, timeout=_TIMEOUT_SECONDS)
+        try:
+            if security == "starttls":
+                server.starttls(context=ssl.create_default_context())
+            if settings.smtp_user is not None:
+                server.login(settings.smtp_user, password or "")
+        except (OSError, smtplib.SMTPException):
+            server.close()
+            raise
+        return server
+
+    def _secret(self, file: str | None, variable: str) -> str | None:
+        """Read when it is needed, so that another one counts without a restart."""
+        if file is None:
+            return os.environ.get(variable)
+        return self._loaded.beside(file).read_text(encoding="utf-8").partition("\n")[0].strip()
+
+
+class _NoRedirects(urllib.request.HTTPRedirectHandler):
+    """The token goes to the address that was configured, and to no other."""
+
+    def redirect_request(self, *_: object) -> None:
+        """Never: the answer then counts as an error."""
+
+
+_opener: Final = urllib.request.build_opener(_NoRedirects)

@@ -9,13 +9,15 @@ from __future__ import annotations
 import os
 import shutil
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from service.backlog.database import now
-from service.backlog.ledger import Ledger
+from service.backlog.ledger import Ledger, LedgerRefused
 from service.backlog.ledger_retention import EndedSeries
 from service.backlog.spool import Spool
 from service.log import EventLog
@@ -29,6 +31,7 @@ _GB: Final = 1e9
 _YOUNGEST_SECONDS: Final = 3600.0  # what ended later is never deleted early: a late slice may still come
 _BROKEN_OFF_SECONDS: Final = _DAY  # a part file that old was left by a process that died
 _CLOCKS_SECONDS: Final = 60.0  # by which a file's time may differ from the recorded time of its arrival
+_BUDGET_SECONDS: Final = 60.0
 _ENGINE_DAYS: Final = 30.0  # finished rows of the engine say nothing that the ledger does not
 
 
@@ -54,9 +57,14 @@ class Purged:
     freed_bytes: int = 0
     over_budget_bytes: int = 0
 
+    @property
+    def count(self) -> int:
+        """Series, jobs and files together."""
+        return self.series + self.structure_sets + self.files
+
 
 @dataclass(frozen=True, slots=True, repr=False)
-class _Due:
+class Due:
     """Something to delete: what of it, unless it has changed since ``before``."""
 
     paths: tuple[Path, ...]
@@ -96,45 +104,76 @@ class Retention:
             self._finish_interrupted()
         due = self._due_by_age(at)
         early, over = self._due_by_budget(at, due)
-        gone = [each for each in due + early if dry_run or self._delete(each)]
+        purged = self.delete(due + early, dry_run=dry_run)
         forget_before = at - self._keep.ledger_days * _DAY
         rows = self._ledger.count_rows(forget_before) if dry_run else self._ledger.delete_rows(forget_before)
-        engine_rows = 0
-        if self._delete_engine_rows is not None and not dry_run:
-            engine_rows = self._delete_engine_rows(at - min(_ENGINE_DAYS, self._keep.ledger_days) * _DAY)
-        purged = Purged(
+        purged = replace(purged, rows=rows, over_budget_bytes=over)
+        if dry_run:
+            return purged
+        if self._delete_engine_rows is not None:
+            before = at - min(_ENGINE_DAYS, self._keep.ledger_days) * _DAY
+            purged = replace(purged, engine_rows=self._delete_engine_rows(before))
+        cleared = self._ledger.clear_identity(at - self._keep.patient_days * _DAY)
+        if cleared or purged != Purged(over_budget_bytes=over):
+            _log.info("retention.purged", count=purged.count, bytes=purged.freed_bytes)
+            self._scrub()
+        self._tell_budget(over)
+        return purged
+
+    def keep_to_budget(self) -> int:
+        """Delete early what the budget demands, and nothing else; by how many bytes it is still exceeded."""
+        if self._budget_gb is None:
+            self._tell_budget(0)
+            return 0
+        early, over = self._due_by_budget(now(), [])
+        if early:
+            purged = self.delete(early, dry_run=False)
+            _log.info("retention.purged", count=purged.count, bytes=purged.freed_bytes)
+        self._tell_budget(over)
+        return over
+
+    def delete(self, due: Iterable[Due], *, dry_run: bool) -> Purged:
+        """Delete what has not changed since it was found; what that was."""
+        gone = [each for each in due if dry_run or self._delete(each)]
+        return Purged(
             series=sum(each.series is not None for each in gone),
             structure_sets=sum(each.job_id is not None for each in gone),
             files=sum(each.series is None and each.job_id is None for each in gone),
-            rows=rows,
-            engine_rows=engine_rows,
             freed_bytes=sum(each.bytes for each in gone),
-            over_budget_bytes=over,
         )
-        if not dry_run and purged != Purged(over_budget_bytes=over):
-            _log.info("retention.purged", count=len(gone), bytes=purged.freed_bytes)
+
+    def _tell_budget(self, over: int) -> None:
+        """The receiver looks whether the file is there: then it takes no more (0xA700)."""
         if over:
             _log.warning("retention.over-budget", bytes=over)
-        return purged
+            self._spool.over_budget.touch(mode=0o600)
+        else:
+            self._spool.over_budget.unlink(missing_ok=True)
 
-    def _due_by_age(self, at: float) -> list[_Due]:
+    def _scrub(self) -> None:
+        try:
+            self._ledger.scrub(thorough=False)
+        except LedgerRefused as refused:  # it is tried again with the next purge
+            _log.warning(refused.code)
+
+    def _due_by_age(self, at: float) -> list[Due]:
         ct_before = at - self._keep.ct_days * _DAY
         sets_before = at - self._keep.structure_set_days * _DAY
-        due = [self._due_series(series, ct_before) for series in self._ledger.ended_series(ct_before)]
-        due += [self._due_job(job_id, sets_before) for job_id in self._ledger.ended_jobs(sets_before)]
-        due += _old_files(self._spool.structure_sets.glob("*.dcm"), sets_before)
-        due += _old_files(self._spool.set_aside.rglob("*.dcm"), ct_before)
-        due += _old_files(self._spool.storage.rglob(".*.part"), at - _BROKEN_OFF_SECONDS)
+        due = [self.due_series(series, ct_before) for series in self._ledger.ended_series(ct_before)]
+        due += [self.due_job(job_id, sets_before) for job_id in self._ledger.ended_jobs(sets_before)]
+        due += old_files(self._spool.structure_sets.glob("*.dcm"), sets_before)
+        due += old_files(self._spool.set_aside.rglob("*.dcm"), ct_before)
+        due += old_files(self._spool.storage.rglob(".*.part"), at - _BROKEN_OFF_SECONDS)
         return due
 
-    def _due_by_budget(self, at: float, due: list[_Due]) -> tuple[list[_Due], int]:
+    def _due_by_budget(self, at: float, due: list[Due]) -> tuple[list[Due], int]:
         """What must go early, the oldest first, and by how many bytes that is not enough."""
         if self._budget_gb is None:
             return [], 0
         over = size([self._spool.storage]) - sum(each.bytes for each in due) - int(self._budget_gb * _GB)
         before = at - _YOUNGEST_SECONDS
         known = {each.series.id for each in due if each.series} | {each.job_id for each in due if each.job_id}
-        early: list[_Due] = []
+        early: list[Due] = []
         for candidate in self._early(before):
             if over <= 0:
                 break
@@ -143,22 +182,24 @@ class Retention:
                 over -= candidate.bytes
         return early, max(0, over)
 
-    def _early(self, before: float) -> Iterator[_Due]:
+    def _early(self, before: float) -> Iterator[Due]:
         """Series first, for they are large and can be sent again; never one that a person must look at."""
         for series in self._ledger.ended_series(before):
             if not series.failed:
-                yield self._due_series(series, before)
+                yield self.due_series(series, before)
         for job_id in self._ledger.ended_jobs(before, failed=False):
-            yield self._due_job(job_id, before)
+            yield self.due_job(job_id, before)
 
-    def _due_series(self, series: EndedSeries, before: float) -> _Due:
-        return _Due((series.folder,), size([series.folder]), before, series=series)
+    def due_series(self, series: EndedSeries, before: float) -> Due:
+        """A series' instances."""
+        return Due((series.folder,), size([series.folder]), before, series=series)
 
-    def _due_job(self, job_id: str, before: float) -> _Due:
+    def due_job(self, job_id: str, before: float) -> Due:
+        """A job's structure sets."""
         folder = self._spool.jobs / job_id
-        return _Due((folder,), size([folder]), before, job_id=job_id)
+        return Due((folder,), size([folder]), before, job_id=job_id)
 
-    def _delete(self, due: _Due) -> bool:
+    def _delete(self, due: Due) -> bool:
         if due.series is not None:
             if not self._ledger.mark_series_purged(due.series.id, due.before):
                 return False
@@ -171,7 +212,13 @@ class Retention:
                 shutil.rmtree(path)
             else:
                 path.unlink(missing_ok=True)
+                self._remove_if_empty(path.parent)
         return True
+
+    def _remove_if_empty(self, folder: Path) -> None:
+        if folder.parent == self._spool.set_aside:
+            with suppress(OSError):  # something else lies there
+                folder.rmdir()
 
     def _finish_interrupted(self) -> None:
         """Go on where a purge was broken off between marking, moving away and deleting."""
@@ -181,6 +228,9 @@ class Retention:
         for folder, last_at in self._ledger.purged_series_folders():
             if folder.is_dir():
                 self._remove_folder(folder, last_at + _CLOCKS_SECONDS)
+        for folder in self._spool.jobs.iterdir():
+            if self._ledger.is_purged_job(folder.name):
+                shutil.rmtree(folder)
 
     def _remove_folder(self, folder: Path, newest: float) -> None:
         """Move a series out of the receiver's sight, make sure that nothing came meanwhile, and delete it."""
@@ -202,17 +252,23 @@ class Retention:
 
 
 def keep_purging(retention: Retention, stop: threading.Event, every_seconds: float = 3600.0) -> None:
-    """Purge every now and then until ``stop``; the body of a thread."""
-    while not stop.wait(every_seconds):
+    """Purge every now and then until ``stop``, and look at the budget more often; the body of a thread."""
+    next_at = time.monotonic() + every_seconds
+    while not stop.wait(min(_BUDGET_SECONDS, every_seconds)):
         try:
+            if time.monotonic() < next_at:
+                retention.keep_to_budget()
+                continue
+            next_at = time.monotonic() + every_seconds
             retention.purge()
         except Exception as error:  # noqa: BLE001 the loop body of this thread
             _log.failure("retention.failed", error)
 
 
-def _old_files(files: Iterable[Path], before: float) -> list[_Due]:
+def old_files(files: Iterable[Path], before: float) -> list[Due]:
+    """Those of the files that were last changed before then."""
     old = [file for file in files if file.stat().st_mtime < before]
-    return [_Due((file,), size([file]), before) for file in old]
+    return [Due((file,), size([file]), before) for file in old]
 
 
 def size(paths: Iterable[Path]) -> int:

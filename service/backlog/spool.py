@@ -70,8 +70,43 @@ def write_durably(path: Path, data: Data | Sequence[Data]) -> None:
         raise _unavailable(error) from None
 
 
+def write_once(path: Path, data: Data | Sequence[Data]) -> bool:
+    """The same, unless there is such a file, which stays as it is: another process may be writing it too.
+
+    Returns:
+        Whether the file is ours.
+
+    Raises:
+        SpoolUnavailable: the disk is full, read-only or failing.
+    """
+    parts = [data] if isinstance(data, bytes | bytearray | memoryview) else list(data)
+    try:
+        part = _write_part(path.parent, parts)
+        is_ours = _linked(part, path)
+        flush_folder(path.parent)
+    except OSError as error:
+        raise _unavailable(error) from None
+    return is_ours
+
+
+def _linked(part: Path, path: Path) -> bool:
+    """Give a part file its name, which unlike a rename never replaces what another put there meanwhile."""
+    try:
+        os.link(part, path)
+    except FileExistsError:
+        part.unlink()
+        return False
+    except OSError as error:
+        if error.errno not in _NO_HARD_LINKS:
+            raise
+        part.replace(path)
+    else:
+        part.unlink()
+    return True
+
+
 class Spool:
-    """The storage folder's ``spool`` and ``jobs``."""
+    """The storage folder's ``spool`` and ``jobs``; a file ``over_budget`` is there while it is too large."""
 
     def __init__(self, storage: Path) -> None:
         self.storage = storage
@@ -80,6 +115,7 @@ class Spool:
         self.structure_sets = storage / "spool" / "structure-sets"
         self.purging = storage / "spool" / "purging"
         self.jobs = storage / "jobs"
+        self.over_budget = storage / "over-budget"
         self._landing: Landing | None = None
         try:
             for folder in (self.incoming, self.set_aside, self.structure_sets, self.purging, self.jobs):
@@ -96,9 +132,16 @@ class Spool:
         return self.series_folder(series_instance_uid) / f"{hashed(sop_instance_uid)}.dcm"
 
     def job_folder(self, job_id: str) -> Path:
-        """Where a job's files lie; created."""
+        """Where a job's files lie; created.
+
+        Raises:
+            SpoolUnavailable: the disk is full, read-only or failing.
+        """
         folder = self.jobs / job_id
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        try:
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        except OSError as error:
+            raise _unavailable(error) from None
         return folder
 
     def folders(self) -> Iterator[Path]:
@@ -176,18 +219,8 @@ def _keep_once(target: Path, aside: Path, parts: Sequence[Data], landing: Landin
     landed = landing.land(Place(target.parent.name, target.stem), parts) if landing is not None else None
     if landing is not None and landed is not None:
         return _placed(target, aside, parts, landing, landed)
-    part = _write_part(target.parent, parts)
-    try:
-        os.link(part, target)  # unlike a rename, never replaces what another thread put there meanwhile
-    except FileExistsError:
-        part.unlink()
+    if not _linked(_write_part(target.parent, parts), target):
         return _compare(target, aside, parts)
-    except OSError as error:
-        if error.errno not in _NO_HARD_LINKS:
-            raise
-        part.replace(target)
-    else:
-        part.unlink()
     flush_folder(target.parent)
     return Stored(target, "new")
 

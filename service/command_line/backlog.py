@@ -142,17 +142,41 @@ def priority(
 def purge(
     config: Config = _DEFAULT,
     *,
+    older_than: Annotated[
+        float | None, typer.Option(metavar="DAYS", min=0, help="CTs and sets that ended longer ago")
+    ] = None,
+    job: Annotated[str | None, typer.Option(metavar="JOB", help="a job's sets, and its CT")] = None,
+    patient: Annotated[str | None, typer.Option(metavar="ID", help="all of the patient with this ID")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="only say what would be deleted")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="do not ask")] = False,
 ) -> None:
-    """Delete what has been kept long enough, or what is over the budget of the disk; nothing under way."""
+    """Delete what has been kept long enough or is over budget, or what is named; nothing under way.
+
+    What is named is listed and asked about first, and the ledger then no longer says whose it was.
+    """
+    from service.backlog.erasure import Erasure
     from service.backlog.retention import Retention
     from service.backlog.spool import Spool
     from service.command_line.backlog_views import print_purged
+    from service.command_line.erasing import erase
 
+    if sum(each is not None for each in (older_than, job, patient)) > 1:
+        raise typer.BadParameter("name one of --older-than, --job and --patient")
     loaded = _loaded(config)
     with _opened(loaded) as (ledger, engine):
-        retention = Retention(ledger, Spool(loaded.storage), loaded.site.node, engine.delete_finished)
-        print_purged(retention.purge(dry_run=dry_run), dry_run=dry_run)
+        spool = Spool(loaded.storage)
+        retention = Retention(ledger, spool, loaded.site.node, engine.delete_finished)
+        erasure = Erasure(ledger, spool, retention, getpass.getuser())
+        if older_than is not None:
+            code = erase(lambda dry: erasure.older_than(older_than, dry_run=dry), dry_run=dry_run, yes=yes)
+        elif job is not None:
+            code = erase(lambda dry: erasure.of_job(job, dry_run=dry), dry_run=dry_run, yes=yes)
+        elif patient is not None:
+            code = erase(lambda dry: erasure.of_patient(patient, dry_run=dry), dry_run=dry_run, yes=yes)
+        else:
+            print_purged(retention.purge(dry_run=dry_run), dry_run=dry_run)
+            code = 0
+    sys.exit(code)
 
 
 @app.command()

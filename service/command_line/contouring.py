@@ -77,7 +77,8 @@ def _contour_folder(folder: Path, out: Path, wish: _Wish, models: ModelClient) -
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-    from service.command_line.series_of_folder import series_of
+    from service.arrival.series_of_folder import series_of
+    from service.command_line.tables import printable
     from service.errors import NodeError
 
     # Texts of the CT are shown as they are: "[...]" in a description is no markup.
@@ -92,7 +93,7 @@ def _contour_folder(folder: Path, out: Path, wish: _Wish, models: ModelClient) -
             files = [Path(header.filename) for header in series.headers]
             for name in wish.protocols:
                 file = out / (f"{name}.dcm" if len(found) == 1 else f"{number:02d}-{name}.dcm")
-                task = progress.add_task(f"{series.title}: {name}", total=1.0)
+                task = progress.add_task(f"{printable(series.title)}: {name}", total=1.0)
                 told = partial(_show, progress, task)
                 try:
                     lines = _contour_series(files, file, name, wish, models, told)
@@ -126,7 +127,8 @@ def _contour_series(
     stages = Stages()
     # Each run is a contouring of its own: two runs must not put different bytes under one UID.
     origin = SetOrigin(f"{name} {done.series.series_instance_uid} {uuid4()}", made_at)
-    file.write_bytes(done.structure_set(wish.loaded, profile_named(wish.tps_profile), origin, stages))
+    tps_profile = profile_named(wish.tps_profile, own=wish.loaded.site.profiles)
+    file.write_bytes(done.structure_set(wish.loaded, tps_profile, origin, stages))
     volumes = [f"{structure} {volume:.1f} cm3" for structure, volume in done.volumes_cm3.items()]
     findings = [finding.sentence for finding in (*done.series.findings, *done.segmentation.findings)]
     return volumes + findings + (_costs(done.segmentation, stages) if wish.costs else [])

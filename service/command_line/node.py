@@ -6,9 +6,12 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 app = typer.Typer()
 
@@ -25,17 +28,40 @@ def _begin(stage: str) -> None:
     log_the_unexpected(stage)
 
 
-@app.command()
-def serve(config: Config = _DEFAULT) -> None:
-    """Run the whole node on this machine until it is told to stop."""
-    from service.node.supervisor import Supervisor
+def _wanted(names: str, known: Sequence[str], option: str) -> list[str]:
+    wanted = [name.strip() for name in names.split(",") if name.strip()]
+    if not wanted or not set(wanted) <= set(known):
+        raise typer.BadParameter(f"these are known: {', '.join(known)}", param_hint=option)
+    return wanted
 
+
+def _prepared(config: Path) -> bool:
+    from service.node.preparation import prepare_for_parent
+
+    return prepare_for_parent(config)
+
+
+@app.command()
+def serve(
+    config: Config = _DEFAULT,
+    roles: Annotated[
+        str, typer.Option(help="what this host does, with commas; less than all of it needs PostgreSQL")
+    ] = "arrival,contour,deliver,console",
+) -> None:
+    """Run the node on this machine until it is told to stop: all of it, or a part where several share it."""
+    from service.node.supervisor import ROLES, Supervisor
+
+    wanted = _wanted(roles, ROLES, "--roles")
+    if wanted == ["console"]:
+        alone = "a console runs beside another role; `delineate console` runs one alone"
+        raise typer.BadParameter(alone, param_hint="--roles")
     _begin("node")
 
-    def announce(ae_title: str, port: int) -> None:
-        print(json.dumps({"event": "node.ready", "ae_title": ae_title, "port": port}), flush=True)
+    def announce(ae_title: str, port: int | None) -> None:
+        said = {"event": "node.ready", "ae_title": ae_title}
+        print(json.dumps(said if port is None else {**said, "port": port}), flush=True)
 
-    sys.exit(Supervisor(config, announce).run())
+    sys.exit(Supervisor(config, announce, wanted).run())
 
 
 @app.command()
@@ -45,16 +71,13 @@ def arrival(
 ) -> None:
     """Run the Storage SCP alone: receives, completes and routes."""
     _begin("arrival")
-    from service.arrival.reception import run
+    from service.arrival.arrival_process import run
     from service.config.reader import WatchedSite
     from service.node.heartbeat import Heartbeat
     from service.process_life import stop_event
 
-    if prepare:
-        from service.node.preparation import prepare_for_parent
-
-        if not prepare_for_parent(config):
-            return
+    if prepare and not _prepared(config):
+        return
     stop = stop_event()
     with Heartbeat(WatchedSite(config).current().storage, "arrival"):
         run(config.absolute(), stop)
@@ -65,16 +88,17 @@ def work(
     config: Config = _DEFAULT,
     queues: Annotated[str, typer.Option(help="contour, deliver, or both with a comma")] = "contour,deliver",
     role: Annotated[str, typer.Option(help="name of this worker, unique on this machine")] = "work",
+    prepare: Annotated[bool, typer.Option("--prepare", hidden=True)] = False,
 ) -> None:
     """Run a worker alone: contours, delivers, or both."""
     _begin("work")
-    from service.backlog.engine import QUEUES
+    from service.backlog.engine import CONTOUR, DELIVER
     from service.node.work import Work
     from service.process_life import stop_event
 
-    wanted = [name.strip() for name in queues.split(",") if name.strip()]
-    if not wanted or not set(wanted) <= set(QUEUES):
-        raise typer.BadParameter(f"queues are {' and '.join(QUEUES)}", param_hint="--queues")
+    wanted = _wanted(queues, (CONTOUR, DELIVER), "--queues")
+    if prepare and not _prepared(config):
+        return
     stop = stop_event()
     Work(config.absolute(), wanted, role).run(stop)
     sys.stderr.flush()

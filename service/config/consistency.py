@@ -13,6 +13,7 @@ from service.config.document import Document
 from service.config.mistakes import KeyPath, Mistake, did_you_mean, key_text, listed
 from service.config.plain_text import EMPTY, truth
 from service.config.schema import allowed_at
+from service.config.tps_profile import BUILT_IN
 from service.config.yaml_traps import comment_hint
 
 SENDER: Final = "sender"
@@ -78,7 +79,9 @@ def cross_mistakes(document: Document) -> list[Mistake]:
     cross = Cross(document)
     _ae_titles(cross)
     _destinations(cross)
+    _transport_security(cross)
     _certificate(cross)
+    _profiles(cross)
     cross.same(((("protocols", name), name) for name in cross.keys("protocols")), "the same name as")
     cross.same(_route_names(cross), "the name of the route")
     for route in cross.indices("routes"):
@@ -121,6 +124,59 @@ def _destinations(cross: Cross) -> None:
                 f"is the same peer as {peers[peer]}, which would get every set twice; keep one of the two"
             )
             cross.say(("destinations", name), sentence)
+
+
+def _transport_security(cross: Cross) -> None:
+    """A certificate needs its key, a peer somebody to be trusted by, and a closed plain port another one."""
+    server = cross.at("node", "tls")
+    if cross.at("node", "plain_port") == "off" and server is None:
+        cross.say(("node", "plain_port"), "closes the only port there is; set node.tls, or write `on`")
+    if isinstance(server, dict):
+        _passphrase(cross, ("node", "tls"))
+        lax = truth(server.get("require_client_certificate")) is False
+        if not lax and "trusted_certificates" not in server:
+            sentence = "says nobody whom senders are trusted by; set trusted_certificates"
+            cross.say(("node", "tls"), f"{sentence}, or require_client_certificate: false")
+    for title in cross.keys("senders"):
+        for key in ("certificate_names", "certificate_fingerprints"):
+            if server is None and key in cross.keys("senders", title):
+                cross.say(("senders", title, key), "needs a port with TLS to be seen at; set node.tls")
+    for path in [("senders", title, "tls") for title in cross.keys("senders")] + [
+        ("destinations", name, "tls") for name in cross.keys("destinations")
+    ]:
+        if isinstance(cross.at(*path), dict):
+            _client_tls(cross, path)
+
+
+def _client_tls(cross: Cross, path: tuple[str, str, str]) -> None:
+    keys = cross.keys(*path)
+    _passphrase(cross, path)
+    if ("certificate" in keys) != ("key" in keys):
+        cross.say(path, "has one of certificate and key; it needs both, or neither")
+    if "trusted_certificates" not in keys and "fingerprints" not in keys:
+        cross.say(path, "would trust anybody; set trusted_certificates or fingerprints")
+
+
+def _passphrase(cross: Cross, path: tuple[str, ...]) -> None:
+    if {"passphrase", "passphrase_file"} <= set(cross.keys(*path)):
+        cross.say(path, "has both passphrase and passphrase_file; keep one")
+
+
+def _profiles(cross: Cross) -> None:
+    """A profile that a peer names is one that ships or one of this file's, which have names of their own."""
+    own = cross.keys("profiles")
+    cross.same(((("profiles", name), name) for name in own), "the same name as")
+    for name in own:
+        if folded(name) in BUILT_IN:
+            cross.say(("profiles", name), f"'{name}' ships with the program; choose another name")
+    known = [*BUILT_IN, *own]
+    for section in ("destinations", "senders"):
+        for peer in cross.keys(section):
+            path: KeyPath = (section, peer, "profile")
+            for _, name in cross.texts(*path):
+                if name not in known:
+                    near = did_you_mean(name, known)
+                    cross.say(path, f"found '{name}', which is no profile{near}; allowed: {listed(known)}")
 
 
 def _references(cross: Cross, route: int) -> None:

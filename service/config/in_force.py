@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 from typing import Final
 
+from service.config.host_folder import shared_host_folder
 from service.config.reader import AT_START, LoadedSite, load, parse
 from service.errors import ConfigInvalid
 
@@ -25,8 +26,10 @@ def load_in_force(path: Path) -> tuple[LoadedSite, tuple[str, ...]]:
     try:
         return load(path, check_bundles=False), ()
     except ConfigInvalid as error:
-        copy = _storage_of(path) / AT_START
-        if not copy.is_file():
+        storage = _storage_of(path)
+        copies = (storage / AT_START, shared_host_folder(storage) / AT_START)
+        copy = next((each for each in copies if each.is_file()), None)
+        if copy is None:
             raise
         return parse(copy.read_text(encoding="utf-8"), path.absolute(), check_bundles=False), error.mistakes
 

@@ -12,11 +12,15 @@ from pathlib import Path
 from typing import Final
 
 from service.config.consistency import SENDER, cross_mistakes
+from service.config.derived_checks import derived_mistakes
 from service.config.document import Document, read_document
+from service.config.host_folder import host_folder
 from service.config.mistakes import KeyPath, Mistake, key_text
+from service.config.protocol import Protocol
 from service.config.protocol_checks import bundle_folders_of, protocol_mistakes, with_all_structures
 from service.config.restart import FIXED, waiting_keys
-from service.config.site import Destination, Protocol, Sender, Site
+from service.config.site import Destination, Sender, Site
+from service.config.tls_sections import with_absolute_files
 from service.config.validation import validated_site
 from service.errors import ConfigInvalid
 from service.log import EventLog
@@ -25,7 +29,7 @@ from service.process_life import CONFIG_AT_START
 _log = EventLog("config")
 
 AT_START: Final = "config.at-start.yaml"
-"""Under this name the storage folder keeps the file as it was when the node was started."""
+"""Under this name a host's own folder keeps the file as it was when the node was started."""
 
 _LARGEST_FILE: Final = 1_000_000
 _VERSION_DIGITS: Final = 12
@@ -59,6 +63,11 @@ class LoadedSite:
         if database == "sqlite":
             return f"sqlite:///{self.storage / 'delineate.sqlite'}"
         return database.replace("postgresql://", "postgresql+psycopg://", 1)
+
+    @property
+    def host_folder(self) -> Path:
+        """Where this host keeps what it does not share with others, absolute."""
+        return host_folder(self.storage, self.database_url)
 
     @property
     def bundle_folders(self) -> tuple[Path, ...]:
@@ -96,7 +105,8 @@ class LoadedSite:
         host = (sender.host or sender_address) if sender else None
         if sender is None or sender.port is None or host is None:
             return None
-        return Destination(ae_title=ae_title, host=host, port=sender.port, profile=sender.profile)
+        at = Destination(ae_title=ae_title, host=host, port=sender.port, profile=sender.profile)
+        return at.model_copy(update={"tls": sender.tls})
 
     def under(self, started: Site) -> LoadedSite:
         """The same with the sections that are in force until the restart."""
@@ -131,13 +141,14 @@ def parse(
     site = None
     if document.tree is not None:
         site, wrong = validated_site(document)
-        mistakes += wrong + cross_mistakes(document)
+        mistakes += wrong + cross_mistakes(document) + derived_mistakes(document)
         if check_bundles:
             mistakes += protocol_mistakes(document, path.absolute().parent, bundles_in_force)
     if mistakes or site is None:
         raise ConfigInvalid(tuple(mistake.said_of(path.name) for mistake in _placed(document, mistakes)))
     in_force = site.node.bundles if bundles_in_force is None else bundles_in_force
     site = with_all_structures(site, bundle_folders_of(in_force, path.absolute().parent))
+    site = with_absolute_files(site, path.absolute().parent)
     version = hashlib.sha256(text.encode()).hexdigest()[:_VERSION_DIGITS]
     return LoadedSite(site, version, path.absolute(), text)
 
@@ -269,7 +280,7 @@ class WatchedSite:
 def restart_needed(loaded: LoadedSite) -> tuple[str, ...]:
     """Keys that the file has otherwise than the node had at its last start, and that wait for the next."""
     try:
-        text, _ = _text_of(loaded.storage / AT_START)
+        text, _ = _text_of(loaded.host_folder / AT_START)
         started = parse(text, loaded.path, check_bundles=False).site
     except ConfigInvalid:  # never started here, or by a program that knew other keys
         return ()

@@ -12,19 +12,17 @@ from pydantic import Field
 from service.config.console_section import ConsoleSection
 from service.config.field_types import (
     AeTitle,
-    Color,
     Database,
+    Fingerprint,
     Host,
-    ModelReference,
     Name,
     Network,
     OwnAddress,
     PeerPort,
+    PlainPort,
     Port,
     Profile,
-    RouteMode,
     Seconds,
-    SendAgain,
     SopClass,
     Text16,
     Text64,
@@ -32,7 +30,11 @@ from service.config.field_types import (
     UidRoot,
 )
 from service.config.notify_section import Notify
+from service.config.protocol import Protocol
+from service.config.route_section import Route
 from service.config.section import Section
+from service.config.tps_profile import Holes, ProfileRules, TpsProfile, TransferSyntax
+from service.config.transport_security import ClientTls, ServerTls
 
 
 class Retention(Section):
@@ -42,6 +44,11 @@ class Retention(Section):
         default=14, gt=0, description="days a series stays in the spool after its last change"
     )
     structure_set_days: float = Field(default=90, gt=0, description="days a sent structure set stays on disk")
+    patient_days: float = Field(
+        default=365,
+        gt=0,
+        description="days after which the ledger no longer says whose a series was, once its files are gone",
+    )
     ledger_days: float = Field(default=3650, gt=0, description="days rows of the ledger are kept")
 
 
@@ -54,7 +61,8 @@ class Disk(Section):
     budget_gb: float | None = Field(
         default=None,
         gt=0,
-        description="size of the storage folder above which the oldest finished series goes early",
+        description="size of the storage folder above which the oldest finished series goes early; "
+        "if that is not enough C-STORE is answered 0xA700",
     )
 
 
@@ -78,6 +86,10 @@ class Node(Section):
     )
     port: Port = Field(default=11112, description="port of the Storage SCP; 0 picks a free one")
     bind: OwnAddress = Field(default="127.0.0.1", description="address to listen on; 0.0.0.0 for all")
+    plain_port: PlainPort = Field(
+        default="on", description="DICOM without TLS on `port`: on, loopback (this machine only) or off"
+    )
+    tls: ServerTls | None = Field(default=None, description="DICOM over TLS on a port of its own")
     storage: str = Field(
         default="./var",
         min_length=1,
@@ -107,7 +119,8 @@ class Node(Section):
     )
     network_timeout_seconds: Seconds = Field(
         default=180.0,
-        description="deadline of every read from a peer; an association idle for so long is aborted",
+        description="deadline of every read from a peer; an association idle for so long is aborted; "
+        "at most 30 s until an association is asked for, at most 60 s for one PDU",
     )
     enhanced_ct: bool = Field(default=False, description="accept Enhanced CT Image Storage")
     accept_and_discard: list[SopClass] = Field(
@@ -130,6 +143,12 @@ class Node(Section):
     )
     sets_per_study_and_day: int = Field(
         default=3, ge=1, description="more than this many sets of one study in a day are held"
+    )
+    takeover_seconds: float = Field(
+        default=30.0,
+        ge=5,
+        le=3600,
+        description="on PostgreSQL: silence after which a host counts as dead and others take over its work",
     )
     poll_seconds: float = Field(
         default=0.25,
@@ -160,6 +179,15 @@ class Sender(Section):
     )
     find_count: bool = Field(default=False, description="ask it by C-FIND how many images the series has")
     profile: Profile = Field(default="generic", description="TPS profile used for `send_to: [sender]`")
+    certificate_names: list[Host] = Field(
+        default_factory=list,
+        description="names of which its certificate must bear one; it may then call over TLS only",
+    )
+    certificate_fingerprints: list[Fingerprint] = Field(
+        default_factory=list,
+        description="SHA-256 of the certificates it may show; it may then call over TLS only",
+    )
+    tls: ClientTls | None = Field(default=None, description="TLS when we call it at `port`")
 
 
 class Backoff(Section):
@@ -173,6 +201,20 @@ class Backoff(Section):
     )
 
 
+class CommitmentPeer(Section):
+    """Storage commitment (PS3.4 Annex J): whom to ask, if not the destination's own AE, and for how long."""
+
+    ae_title: AeTitle | None = Field(default=None, description="AE title that is asked and that answers")
+    host: Host | None = Field(default=None, description="its host name or address")
+    port: PeerPort | None = Field(default=None, description="its TCP port")
+    answer_hours: float = Field(
+        default=1.0, gt=0, description="hours to wait for its answer before it is asked again"
+    )
+    give_up_hours: float = Field(
+        default=48.0, gt=0, description="hours after which it is asked no more and a person is told"
+    )
+
+
 class Destination(Section):
     """A Storage SCP that gets structure sets."""
 
@@ -183,73 +225,21 @@ class Destination(Section):
         default=None, description="AE title we call with, if not the node's"
     )
     profile: Profile = Field(default="generic", description="whose rules the structure set follows")
-    holes: Literal["keyhole", "xor"] | None = Field(
-        default=None, description="how holes are written, if not as the profile says"
+    rules: ProfileRules = Field(
+        default_factory=ProfileRules, description="rules that differ from the profile's for this destination"
     )
-    transfer_syntax: Literal["implicit", "explicit"] | None = Field(
+    holes: Holes | None = Field(default=None, description="how holes are written, if not as the profile says")
+    transfer_syntax: TransferSyntax | None = Field(
         default=None, description="encoding, if not as the profile says"
     )
     timeout_seconds: Seconds = Field(default=30.0, description="deadline of connecting and of every answer")
+    tls: ClientTls | None = Field(default=None, description="send over TLS")
     retry: Backoff = Field(default_factory=Backoff, description="when a failed delivery is tried again")
-
-
-class Structure(Section):
-    """How one structure is written."""
-
-    color: Color | None = Field(default=None, description='display colour, "#rrggbb" in quotes')
-    name: Text16 | None = Field(default=None, description="ROI name, if not the TG-263 one")
-    holes: bool | None = Field(
-        default=None, description="keep holes; if absent the structure's own rule holds"
+    storage_commitment: bool = Field(
+        default=False, description="ask it to commit itself to keep what it has acknowledged"
     )
-
-
-class Protocol(Section):
-    """A model and what of it is sent."""
-
-    model: ModelReference = Field(description="bundle and version, e.g. pelvis-ct@2.0")
-    label: Text16 = Field(default="AI contours", description="StructureSetLabel")
-    series_description: Text64 | None = Field(
-        default=None, description="SeriesDescription; if absent, the label and the model"
-    )
-    allow_unvalidated: bool = Field(
-        default=False,
-        description="run a model whose card says synthetic data only; the set then says NOT FOR CLINICAL USE",
-    )
-    structures: dict[str, Structure | None] = Field(
-        default_factory=dict,
-        min_length=1,
-        description="TG-263 names in ROI order, what is not listed is not sent; "
-        "without this key every structure of the model",
-    )
-
-
-class Presence(Section):
-    """Matches by presence alone."""
-
-    absent: bool = Field(description="true: missing or empty; false: there, whatever it says")
-
-
-Single = str | int | float | Presence
-Criterion = Single | list[Single]
-
-
-class Route(Section):
-    """Which CT gets which contours. Every route that matches applies."""
-
-    name: Text64 = Field(description="for people; no two routes share one")
-    when: dict[str, Criterion] = Field(
-        default_factory=dict,
-        description="called_ae, calling_ae or DICOM keywords, all must match; none: every series matches",
-    )
-    unless: dict[str, Criterion] = Field(
-        default_factory=dict, description="the route does not apply if any of these matches"
-    )
-    contour: str | list[str] = Field(description="protocol or protocols")
-    send_to: list[str] = Field(default_factory=list, description="destinations, or `sender`")
-    mode: RouteMode = Field(description="send, hold for release, shadow (contour, send nothing) or off")
-    priority: int = Field(default=100, ge=1, le=1000, description="1 runs first")
-    when_sent_again: SendAgain = Field(
-        default="send_same", description="the same series arrives again: ignore, send_same or contour_again"
+    commitment: CommitmentPeer = Field(
+        default_factory=CommitmentPeer, description="whom to ask for that, and for how long"
     )
 
 
@@ -265,6 +255,10 @@ class Site(Section):
     )
     destinations: dict[Name, Destination] = Field(
         default_factory=dict, description="where structure sets go, by a name of your choice"
+    )
+    profiles: dict[Name, TpsProfile] = Field(
+        default_factory=dict,
+        description="further kinds of receivers, by a name of your choice",
     )
     protocols: dict[Name, Protocol] = Field(
         default_factory=dict, description="models and what of them is sent, by a name of your choice"

@@ -10,6 +10,7 @@ from prometheus_client import CollectorRegistry
 from service.console import (
     job_api,
     model_api,
+    pages,
     people_api,
     pictures,
     probes,
@@ -43,6 +44,7 @@ def application(premises: Premises) -> FastAPI:
     app.include_router(probes.router, tags=["probes"])
     for part in (session_api, job_api, pictures, site_api, model_api, people_api):
         app.include_router(part.router)
+    pages.install(app, premises)
     tls = premises.started_with.site.console.tls_certificate is not None
     app.add_middleware(Protection, tls=tls)
     return app

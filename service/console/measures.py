@@ -16,7 +16,7 @@ from service.backlog.database import now
 from service.backlog.records import DeliveryState, JobState
 from service.backlog.retention import size
 from service.console.graphics_cards import graphics_cards
-from service.node.heartbeat import ages_seconds
+from service.node.heartbeat import ages_everywhere_seconds
 from service.node.restarts import read_starts
 
 if TYPE_CHECKING:
@@ -68,10 +68,12 @@ class Measures(Collector):
             "storage_bytes", "Size of the storage folder, looked at every 5 minutes", self._storage()
         )
         beats = GaugeMetricFamily(
-            "delineate_heartbeat_age_seconds", "Since the last sign of life of a process", labels=["process"]
+            "delineate_heartbeat_age_seconds",
+            "Since the last sign of life of a process",
+            labels=["host", "process"],
         )
-        for role, age in ages_seconds(storage).items():
-            beats.add_metric([role], age)
+        for (host, role), age in ages_everywhere_seconds(storage).items():
+            beats.add_metric([host, role], age)
         yield beats
         restarts = CounterMetricFamily(
             "delineate_restarts", "How often a process died and was started again", labels=["process"]

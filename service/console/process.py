@@ -9,14 +9,16 @@ from typing import TYPE_CHECKING, Final
 
 import uvicorn
 
+from service.backlog.notify import Notifier
 from service.backlog.spool import write_durably
+from service.backlog.watchdog import Watchdog, keep_watching
 from service.console.application import application
 from service.console.premises import Premises
 from service.errors import NodeError
 from service.log import EventLog
+from service.node.heartbeat import ages_seconds
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
     from service.config.reader import LoadedSite, WatchedSite
@@ -33,9 +35,7 @@ class ConsoleCannotStart(NodeError):
     """Port or certificate are not to be had."""
 
 
-def serve(
-    site: WatchedSite, stop: threading.Event, started: Callable[[Premises], None] | None = None
-) -> None:
+def serve(site: WatchedSite, stop: threading.Event) -> None:
     """Serve until ``stop``.
 
     Raises:
@@ -44,10 +44,11 @@ def serve(
     loaded = site.current()
     listener = _listener(loaded)
     tls = _certificate(loaded)
-    premises = Premises(site)
+    premises = Premises(site, stop)
     premises.ledger.check()
     port = int(listener.getsockname()[1])
     port_file = loaded.storage / PORT_FILE
+    notifier = Notifier(loaded)
     server = uvicorn.Server(_settings(premises, tls))
     threading.Thread(target=_end_with, args=(server, stop), name="end", daemon=True).start()
     write_durably(port_file, str(port).encode())
@@ -55,13 +56,20 @@ def serve(
     if not premises.accounts.all():
         _log.warning("console.no-accounts")
     try:
-        if started is not None:
-            started(premises)
+        _watch(premises, notifier, stop)
         server.run(sockets=[listener])
     finally:
         port_file.unlink(missing_ok=True)
+        notifier.close()
         premises.close()
         _log.info("console.stopped")
+
+
+def _watch(premises: Premises, notifier: Notifier, stop: threading.Event) -> None:
+    """The worker watches too, but cannot tell of itself that it has stopped."""
+    node, storage = premises.started_with.site.node, premises.storage
+    watchdog = Watchdog(premises.ledger, node, storage, lambda: ages_seconds(storage), notifier)
+    threading.Thread(target=keep_watching, args=(watchdog, stop), name="watchdog", daemon=True).start()
 
 
 def _settings(premises: Premises, tls: tuple[Path, Path] | None) -> uvicorn.Config:

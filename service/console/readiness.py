@@ -1,15 +1,16 @@
-"""Whether the node on this machine can take a CT now, check by check."""
+"""Whether the node can take a CT now, check by check."""
 
 from __future__ import annotations
 
 import os
 import shutil
+import socket
 from typing import TYPE_CHECKING, Final
 
 import sqlalchemy as sa
 from pydantic import BaseModel
 
-from service.node.heartbeat import ages_seconds
+from service.node.heartbeat import ages_everywhere_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from service.console.premises import Premises
 
 SILENT_SECONDS: Final = 15.0
-_NEEDED: Final = ("arrival", "work")
 
 
 class Check(BaseModel):
@@ -66,12 +66,17 @@ def _disk(premises: Premises) -> Check:
 
 
 def _processes(storage: Path) -> Iterator[Check]:
-    ages = ages_seconds(storage)
-    for role in sorted({*_NEEDED, *ages} - {"console"}):
-        age = ages.get(role)
-        sentence = None
-        if age is None:
-            sentence = f"No {role} process runs on this machine."
-        elif age > SILENT_SECONDS:
+    """Arrival and a worker must live somewhere; the others of this host are named if they are silent."""
+    everywhere = {key: age for key, age in ages_everywhere_seconds(storage).items() if key[1] != "console"}
+    alive = {role for (_, role), age in everywhere.items() if age <= SILENT_SECONDS}
+    yield _needed("arrival", "arrival" in alive)
+    yield _needed("work", bool(alive - {"arrival"}))
+    for (host, role), age in sorted(everywhere.items()):
+        if age > SILENT_SECONDS and host == socket.gethostname():
             sentence = f"The {role} process has given no sign of life for {age:.0f} s."
-        yield Check(name=f"process {role}", good=sentence is None, sentence=sentence)
+            yield Check(name=f"process {role} of this machine", good=False, sentence=sentence)
+
+
+def _needed(role: str, there: bool) -> Check:
+    sentence = None if there else f"No {role} process gives a sign of life on any machine of the node."
+    return Check(name=f"process {role}", good=there, sentence=sentence)

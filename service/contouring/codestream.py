@@ -8,13 +8,19 @@ from typing import Final
 _START_OF_FRAME: Final = frozenset({0xC0, 0xC1, 0xC2, 0xC3, 0xF7})
 _WITHOUT_LENGTH: Final = frozenset({0x01, *range(0xD0, 0xD9)})
 _END: Final = b"\xff\xd9"
+_PIXEL_BYTES: Final = 2
+_LONGEST_SHARE: Final = 2  # of noise, RLE makes 1.01 times the bytes, and the JPEGs less than twice
+_LONGEST_HEADER_BYTES: Final = 1 << 16
 
 
 def is_plausible(frame: bytes, rows: int, columns: int) -> bool:
     """Whether a compressed frame says the size it should and is there to its end.
 
-    A JPEG decoder fills in what is missing at the end and says nothing; of RLE nothing can be known here.
+    A JPEG decoder fills in what is missing at the end and says nothing; of RLE nothing can be known here but
+    that no encoder makes a frame much longer than its pixels: what is, may unpack to any size.
     """
+    if len(frame) > _LONGEST_SHARE * rows * columns * _PIXEL_BYTES + _LONGEST_HEADER_BYTES:
+        return False
     shape = codestream_shape(frame)
     if shape is None:
         return not frame.startswith((b"\xff\xd8", b"\xff\x4f"))

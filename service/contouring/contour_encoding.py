@@ -9,10 +9,10 @@ from typing import Final
 import numpy as np
 
 from models.volume import FloatArray, Grid
+from service.config.tps_profile import Holes
 from service.contouring.contours import Contour
 from service.contouring.ct_series import CtSeries, SliceReference
 from service.contouring.polygons import keyholed, simplified
-from service.contouring.profiles import Holes
 from service.contouring.structure_names import Roi
 from service.dicom.element_encoder import ElementEncoder
 
@@ -104,6 +104,9 @@ def _shapes(contours: Sequence[Contour], holes: Holes) -> Iterable[_Shape]:
         if hollow and holes == "xor":
             for ring in (outer, *inner):
                 yield _Shape(k, ring, "CLOSEDPLANAR_XOR")
+        elif holes == "rings":
+            for ring in (outer, *inner):
+                yield _Shape(k, ring, "CLOSED_PLANAR")
         else:
             yield _Shape(k, keyholed(outer, inner) if inner else outer, "CLOSED_PLANAR")
 

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,15 +18,20 @@ from zoneinfo import ZoneInfo
 from models.card import BundleError
 from models.catalog import find_bundle
 from models.stages import Stages
-from models.volume import Segmentation
+from models.volume import Finding, Segmentation
+from service.config.protocol import Protocol
 from service.config.reader import LoadedSite
-from service.config.site import Protocol
 from service.contouring.contours import contours_of
 from service.contouring.ct_series import CtSeries, Limits
-from service.contouring.profiles import Profile
+from service.contouring.derivation.evaluation import with_derived
+from service.contouring.derivation.rois import all_rois
+from service.contouring.point_budget import within_budget
+from service.contouring.profiles import Profile, profile_key
 from service.contouring.read_back import check
+from service.contouring.receiver_checks import colored, notes_of, refuse_slices
 from service.contouring.rt_structure_set import Authorship, RtStructureSet
-from service.contouring.structure_names import Roi, kept_holes, rois_of
+from service.contouring.several_models import Share, left_out, merged, shares_of
+from service.contouring.structure_names import Roi, kept_holes
 from service.dicom.uids import derived_uid
 from service.errors import ModelRefused
 
@@ -90,6 +96,8 @@ class ContouredCt:
         """
         node = loaded.site.node
         stages = stages or Stages()
+        refuse_slices(self.series, profile)
+        rois = colored(self.rois, profile)
         with stages.stage("contours"):
             contours = contours_of(
                 self.segmentation,
@@ -97,6 +105,8 @@ class ContouredCt:
                 keep_holes=kept_holes(self.rois),
                 tolerance_mm=profile.tolerance_mm,
             )
+            contours, moved_mm = within_budget(contours, profile)
+        of_receiver = notes_of(self.series, profile, max(moved_mm, profile.tolerance_mm))
         authorship = Authorship(
             sop_instance_uid=derived_uid(node.uid_root, origin.key, profile_key(profile), "instance"),
             series_instance_uid=derived_uid(node.uid_root, origin.key, profile_key(profile), "series"),
@@ -106,19 +116,14 @@ class ContouredCt:
             software_version=version("delineate"),
             series_description=self.protocol.series_description,
             replaces=origin.replaces,
-            notes=tuple(dict.fromkeys((*self.series.notes, *origin.notes))),
+            notes=tuple(dict.fromkeys((*of_receiver, *self.series.notes, *origin.notes))),
         )
         with stages.stage("encode"):
-            made = RtStructureSet(self.series, contours, self.segmentation, self.rois, authorship, profile)
+            made = RtStructureSet(self.series, contours, self.segmentation, rois, authorship, profile)
             encoded = made.encode()
         with stages.stage("read_back"):
-            check(encoded, self.segmentation, self.series, self.rois)
+            check(encoded, self.segmentation, self.series, rois, profile.names)
         return encoded
-
-
-def profile_key(profile: Profile) -> str:
-    """Tells apart the structure sets that one contouring makes for different receivers."""
-    return f"{profile.name}-{profile.holes}-{profile.transfer_syntax}"
 
 
 def limits_of(loaded: LoadedSite) -> Limits:
@@ -132,20 +137,20 @@ def site_time(loaded: LoadedSite, at: float | None = None) -> datetime:
     return datetime.fromtimestamp(time.time() if at is None else at, ZoneInfo(loaded.site.node.timezone))
 
 
-def card_of(protocol: Protocol, folders: Sequence[Path]) -> Card:
-    """The card of the protocol's model, which the protocol must be allowed to run.
+def card_of(reference: str, protocol: Protocol, folders: Sequence[Path]) -> Card:
+    """The card of one of the protocol's models, which the protocol must be allowed to run.
 
     Raises:
         ModelRefused: no such bundle, or one that has seen synthetic data only and is not allowed.
     """
     try:
-        card = find_bundle(protocol.model, folders)
+        card = find_bundle(reference, folders)
     except BundleError as error:
         raise ModelRefused(error.code, str(error)) from error
     if not card.validated and not protocol.allow_unvalidated:
         code = "model.unvalidated"
         sentence = (
-            f"The card of {protocol.model} says that it was not validated on real CT. "
+            f"The card of {reference} says that it was not validated on real CT. "
             "Set allow_unvalidated: true in the protocol to run it; its structure sets then say so."
         )
         raise ModelRefused(code, sentence)
@@ -159,54 +164,87 @@ def contour_ct(
     models: ModelClient | Turn,
     progress: Callable[[float], None] | None = None,
 ) -> ContouredCt:
-    """Read a series, run the protocol's model on it and keep the structures that the protocol asks for.
+    """Read a series, run the protocol's models on it and keep the structures that the protocol asks for.
 
     Args:
         files: the instances of one series.
         loaded: the site.
-        protocol: model and structures.
+        protocol: models and structures.
         models: the model process, or a turn at one.
         progress: told the part that is done, 0 to 1.
 
     Raises:
         SeriesRefused: the CT must not be contoured.
-        ModelRefused: the model does not fit this CT or its own card, or found nothing.
+        ModelRefused: a model does not fit this CT or its own card, or nothing was found.
         SegmentationFailed: the model process failed.
     """
     stages = Stages()
     with stages.stage("read_headers"):
-        card = card_of(protocol, loaded.bundle_folders)
+        cards = [card_of(use.model, protocol, loaded.bundle_folders) for use in protocol.uses]
+        shares = shares_of(protocol, cards)
         series = CtSeries.read(files, limits=limits_of(loaded))
+    read = time.perf_counter()
+    segmentation = _segmented(series, shares, loaded, models, stages, progress)
+    taken = {"decode_and_segment": time.perf_counter() - read}
+    segmentation = with_derived(segmentation, protocol.derived, series.grid)
+    seconds = {**stages.seconds, **taken, **segmentation.seconds}
+    peaks = {**stages.peaks, **segmentation.peaks}
+    rois = all_rois(protocol)
+    sent = {roi.structure for roi in rois}
+    asked = {name: field for name, field in segmentation.structures.items() if name in sent}
+    findings = tuple(
+        finding for finding in segmentation.findings if finding.structure is None or finding.structure in sent
+    )
+    if not asked:
+        names = ", ".join(use.model for use in protocol.uses)
+        code, sentence = "model.nothing-found", f"{names} found none of the structures asked for."
+        raise ModelRefused(code, " ".join([sentence, *(finding.sentence for finding in findings)]))
+    made_by = {name: made for name, made in segmentation.made_by.items() if name in asked}
+    kept = replace(
+        segmentation, structures=asked, findings=findings, seconds=seconds, peaks=peaks, made_by=made_by
+    )
+    return ContouredCt(series, kept, protocol, rois)
+
+
+def _segmented(
+    series: CtSeries,
+    shares: Sequence[Share],
+    loaded: LoadedSite,
+    models: ModelClient | Turn,
+    stages: Stages,
+    progress: Callable[[float], None] | None,
+) -> Segmentation:
+    """What the models say, one after the other; the CT is decoded for each, so that only one is held."""
 
     def decoded_into(hu: NDArray[Any]) -> None:
         with stages.stage("decode"):
             series.fill(hu)
 
-    read = time.perf_counter()
-    segmentation = models.segment(
-        decoded_into,
-        series.grid,
-        series.hu_dtype,
-        card,
-        tuple(protocol.structures),
-        deadline_seconds=loaded.site.node.model_timeout_seconds,
-        progress=progress,
-    )
-    taken = {"decode_and_segment": time.perf_counter() - read}
-    seconds = {**stages.seconds, **taken, **segmentation.seconds}
-    peaks = {**stages.peaks, **segmentation.peaks}
-    asked = {name: field for name, field in segmentation.structures.items() if name in protocol.structures}
-    findings = tuple(
-        finding
-        for finding in segmentation.findings
-        if finding.structure is None or finding.structure in protocol.structures
-    )
-    if not asked:
-        code, sentence = "model.nothing-found", f"{protocol.model} found none of the structures asked for."
-        raise ModelRefused(code, " ".join([sentence, *(finding.sentence for finding in findings)]))
-    return ContouredCt(
-        series,
-        replace(segmentation, structures=asked, findings=findings, seconds=seconds, peaks=peaks),
-        protocol,
-        rois_of(protocol),
-    )
+    found: list[Segmentation] = []
+    findings: list[Finding] = []
+    for number, share in enumerate(shares):
+        told = progress and partial(_tell_part, progress, number, len(shares))
+        try:
+            found.append(
+                models.segment(
+                    decoded_into,
+                    series.grid,
+                    series.hu_dtype,
+                    share.card,
+                    share.structures,
+                    deadline_seconds=loaded.site.node.model_timeout_seconds,
+                    progress=told,
+                )
+            )
+        except ModelRefused as refused:
+            if share.use.if_refused == "refuse" or len(shares) == 1:
+                raise
+            findings += left_out(share, refused)
+    if not found:
+        sentences = dict.fromkeys(finding.sentence for finding in findings)
+        raise ModelRefused("model.all-refused", " ".join(sentences))
+    return merged(found, findings)
+
+
+def _tell_part(progress: Callable[[float], None], number: int, of: int, part: float) -> None:
+    progress((number + part) / of)

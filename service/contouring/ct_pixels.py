@@ -1,8 +1,8 @@
 """Stored pixels into CT numbers: one array, filled in place, slice by slice.
 
-Uncompressed pixels are read from the file straight into the volume; compressed ones are decoded by the plugin
-that ``service.dicom.transfer_syntaxes`` names. PS3.3 C.7.6.3 (Image Pixel), C.7.5.1.1.2 (padding), C.11.1
-(Modality LUT: rescale slope and intercept).
+Uncompressed pixels are read from the file straight into the volume; compressed ones are decoded in a process
+of its own, by the plugin that ``service.dicom.transfer_syntaxes`` names. PS3.3 C.7.6.3 (Image Pixel),
+C.7.5.1.1.2 (padding), C.11.1 (Modality LUT: rescale slope and intercept).
 """
 
 from __future__ import annotations
@@ -14,13 +14,10 @@ from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from pydicom.encaps import get_frame
-from pydicom.pixels.decoders.base import get_decoder
-from pydicom.uid import UID, ExplicitVRBigEndian
+from pydicom.uid import ExplicitVRBigEndian
 
-from service.contouring.codestream import is_plausible
-from service.contouring.header_elements import LIBRARY_ERRORS
-from service.dicom.transfer_syntaxes import TRANSFER_SYNTAXES, UNCOMPRESSED
+from service.contouring.frame_decoding import DECODERS, FrameUndecodable
+from service.dicom.transfer_syntaxes import UNCOMPRESSED
 from service.errors import SeriesRefused
 
 PADDING_HU: Final = -1024
@@ -117,7 +114,7 @@ def fill_slice(out: HuArray, pixels: PixelFormat, place: PixelPlace) -> None:
     if place.is_native:
         _read_native(stored, pixels, place)
     else:
-        stored[...] = _decode(pixels, place).view(np.int16)
+        _decode(stored, pixels, place)
     values = stored if pixels.signed else stored.view(np.uint16)
     padded = _padding(values, pixels)
     if in_place and pixels.slope == 1 and abs(pixels.intercept) <= _HIGH:
@@ -184,30 +181,22 @@ def _read_native(out: NDArray[np.int16], pixels: PixelFormat, place: PixelPlace)
         out.byteswap(inplace=True)
 
 
-def _decode(pixels: PixelFormat, place: PixelPlace) -> NDArray[np.integer]:
-    """Decode one frame, ``(rows, columns)`` of 16 bits."""
-    failure = SeriesRefused(
-        "series.pixels-undecodable",
-        "The compressed pixels of a slice cannot be decoded. Send the series again, or uncompressed.",
-    )
+def _decode(out: NDArray[np.int16], pixels: PixelFormat, place: PixelPlace) -> None:
+    """Decode one frame into ``out``, ``(rows, columns)``."""
+    request = {
+        "file": str(place.file),
+        "offset": place.offset,
+        "transfer_syntax_uid": place.transfer_syntax_uid,
+        "frame": place.frame,
+        "image": _described(pixels, place.frames),
+    }
     try:
-        with place.file.open("rb") as stream:
-            stream.seek(place.offset)
-            frame = get_frame(stream, place.frame, number_of_frames=place.frames)
-            if not is_plausible(frame, pixels.rows, pixels.columns):
-                raise failure
-            stream.seek(place.offset)
-            decoded, _ = get_decoder(UID(place.transfer_syntax_uid)).as_array(
-                stream,
-                index=place.frame,
-                decoding_plugin=TRANSFER_SYNTAXES[place.transfer_syntax_uid].decoding_plugin or "",
-                **_described(pixels, place.frames),
-            )
-    except LIBRARY_ERRORS:
-        raise failure from None
-    if decoded.shape != (pixels.rows, pixels.columns) or decoded.dtype.itemsize != 2:
-        raise failure
-    return decoded
+        DECODERS.decode(request, out.data.cast("B"))
+    except FrameUndecodable:
+        raise SeriesRefused(
+            "series.pixels-undecodable",
+            "The compressed pixels of a slice cannot be decoded. Send the series again, or uncompressed.",
+        ) from None
 
 
 def _keep_stored_bits(values: NDArray[np.integer], pixels: PixelFormat) -> None:

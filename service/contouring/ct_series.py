@@ -17,11 +17,12 @@ from pydicom.filereader import dcmread
 
 from models.volume import CtVolume, Finding, Grid
 from service.contouring.ct_pixels import HuArray, fill_slice
-from service.contouring.header_elements import IDENTITY, LIBRARY_ERRORS
+from service.contouring.header_elements import IDENTITY
 from service.contouring.series_checks import Limits
 from service.contouring.series_findings import findings_of
 from service.contouring.slice_header import SliceHeader
 from service.contouring.slice_stack import SliceStack, read_stack
+from service.dicom.library_errors import LIBRARY_ERRORS
 from service.errors import SeriesRefused
 
 __all__ = ["CtSeries", "Limits", "SliceReference"]

@@ -16,6 +16,7 @@ from service.contouring.slice_header import (
     SliceHeader,
     pixel_format,
 )
+from service.dicom.library_errors import LIBRARY_ERRORS
 from service.errors import SeriesRefused
 
 _PLANE_POSITION: Final = 0x00209113
@@ -35,6 +36,20 @@ def frames_of(instance: InstanceHeader) -> list[SliceHeader]:
     Raises:
         SeriesRefused: the functional groups do not describe every frame.
     """
+    try:
+        return _frames_of(instance)
+    except LIBRARY_ERRORS:  # pydicom reads them only now
+        raise _not_described() from None
+
+
+def _not_described() -> SeriesRefused:
+    return SeriesRefused(
+        "series.functional-groups",
+        "The multi-frame CT does not describe each of its frames. Export it as one image a slice.",
+    )
+
+
+def _frames_of(instance: InstanceHeader) -> list[SliceHeader]:
     ds = instance.ds
     shared, frames = (
         _items(ds, "SharedFunctionalGroupsSequence"),
@@ -42,10 +57,7 @@ def frames_of(instance: InstanceHeader) -> list[SliceHeader]:
     )
     said = decimals(ds, TAGS["NumberOfFrames"], 1)[0]
     if said != len(frames) or not 0 < len(frames) <= MAXIMUM_FRAMES:
-        raise SeriesRefused(
-            "series.functional-groups",
-            "The multi-frame CT does not describe each of its frames. Export it as one image a slice.",
-        )
+        raise _not_described()
     common = shared[0] if shared else Dataset()
     whole = _whole(instance, len(frames))
     return [_frame(whole, index, frame, common) for index, frame in enumerate(frames)]

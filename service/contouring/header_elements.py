@@ -12,7 +12,6 @@ from typing import Any, Final
 
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
-from pydicom.errors import BytesLengthException, InvalidDicomError
 
 IDENTITY: Final = {
     "PatientID": 0x00100020,
@@ -55,22 +54,6 @@ TAGS: Final = {
     "SharedFunctionalGroupsSequence": 0x52009229,
     "PerFrameFunctionalGroupsSequence": 0x52009230,
 }
-
-LIBRARY_ERRORS: Final = (
-    InvalidDicomError,
-    BytesLengthException,
-    OSError,
-    EOFError,
-    ValueError,
-    TypeError,
-    LookupError,
-    ArithmeticError,
-    AttributeError,
-    RuntimeError,
-    MemoryError,
-    struct.error,
-)
-"""What DICOM libraries raise for bytes that are not DICOM, or nested too deep; the texts may quote them."""
 
 Header = Dataset | Mapping[int, bytes]
 """A data set; or values by tag, as encoded in little endian."""

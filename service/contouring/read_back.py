@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from models.volume import FloatArray, Segmentation, StructureField
 from service.contouring.ct_series import CtSeries
-from service.contouring.structure_names import NAME_CHARACTERS, Roi, written_names
+from service.contouring.structure_names import NAME_CHARACTERS, NameRules, Roi, written_names
 from service.dicom.character_sets import character_set_of
 from service.dicom.element_encoder import value_bytes
 from service.dicom.structure_set_reader import RoiSlices, StructureSet, read_structure_set, roi_slices
@@ -36,6 +36,8 @@ surface it is zero; half a pixel away from it about one half, a twentieth of a p
 
 POINTS_ON_SURFACE: Final = 0.99
 """Least part of an ROI's points that must lie on the surface."""
+
+_USUAL_NAMES: Final = (NameRules(), NameRules(alphabet="ascii"))
 
 _IDENTITY: Final = (
     "SpecificCharacterSet",
@@ -68,10 +70,12 @@ def check(
     segmentation: Segmentation,
     series: CtSeries,
     rois: Sequence[Roi],
+    names: NameRules | None = None,
 ) -> dict[str, Agreement]:
     """Compare an encoded structure set with the fields, the CT and the ROIs it was made of.
 
-    Holes of structures that do not keep them count as filled, whichever way diagonal neighbours are joined.
+    Names are those that ``names`` makes of the ROIs', or in its absence one of the two usual ways. Holes of
+    structures that do not keep them count as filled, whichever way diagonal neighbours are joined.
 
     Returns:
         Agreement by structure.
@@ -87,12 +91,13 @@ def check(
         if roi.structure in segmentation.structures
         and (segmentation.structures[roi.structure].field > 0).any()
     ]
-    names = _check_rois(found, series, rois, [roi.structure for roi in wanted])
+    rules = _USUAL_NAMES if names is None else (names,)
+    written = _check_rois(found, series, rois, [roi.structure for roi in wanted], rules)
     keys = [(reference.sop_instance_uid, reference.frame_number) for reference in series.references]
     by_name = {roi.name: roi for roi in found.rois}
     agreements = {}
     for roi in wanted:
-        drawn = roi_slices(by_name[names[roi.structure]], series.grid, keys)
+        drawn = roi_slices(by_name[written[roi.structure]], series.grid, keys)
         field = segmentation.structures[roi.structure]
         agreements[roi.structure] = _compare(roi, drawn, field, series)
         _check_points(roi, drawn, field)
@@ -114,18 +119,22 @@ def _check_header(found: StructureSet, series: CtSeries) -> None:
 
 
 def _check_rois(
-    found: StructureSet, series: CtSeries, rois: Sequence[Roi], wanted: Sequence[str]
+    found: StructureSet,
+    series: CtSeries,
+    rois: Sequence[Roi],
+    wanted: Sequence[str],
+    rules: Sequence[NameRules],
 ) -> dict[str, str]:
-    """ROI name by structure, in the letters of the CT's character set or in plain ones."""
+    """ROI name by structure, by the first of the rules that the names follow."""
     names = [roi.name for roi in found.rois]
-    if len({name.casefold() for name in names}) < len(names):
+    if len({name.casefold() if rules[0].ignore_case else name for name in names}) < len(names):
         raise _fault("names", "Two ROIs have the same name but for upper and lower case.")
     if any(not name or len(name) > NAME_CHARACTERS or name != name.strip() for name in names):
         raise _fault("names", f"An ROI name is empty, longer than {NAME_CHARACTERS} characters, or padded.")
     if sum(roi.interpreted_type == "EXTERNAL" for roi in found.rois) > 1:
         raise _fault("externals", "More than one ROI is of type EXTERNAL.")
-    for plain in (False, True):
-        meant = written_names(rois, character_set_of(series.header), in_plain_letters=plain)
+    for rule in rules:
+        meant = written_names(rois, character_set_of(series.header), rule)
         if sorted(names) == sorted(meant[structure] for structure in wanted):
             return meant
     raise _fault("structures", "Its ROIs are not the structures that were found.")

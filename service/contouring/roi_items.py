@@ -9,11 +9,12 @@ from pydicom import Dataset
 from pydicom.sr.codedict import codes
 
 from models.volume import Provenance
+from service.contouring.set_texts import DERIVED
 from service.contouring.structure_names import Code, Roi
 
 MODEL_NAME: Final = "Delineate"
 
-_CLASSICAL_MODELS: Final = frozenset({"external"})
+_CLASSICAL_MODELS: Final = frozenset({"external", DERIVED})
 
 
 def roi_item(number: int, name: str, description: str, made_by: Provenance) -> Dataset:
@@ -25,6 +26,11 @@ def roi_item(number: int, name: str, description: str, made_by: Provenance) -> D
     item.ROIGenerationAlgorithm = "AUTOMATIC"
     item.ROIGenerationDescription = f"{made_by.model} {made_by.version}, sha256 {made_by.sha256[:16]}"[:64]
     item.ROIDerivationAlgorithmIdentificationSequence = _algorithm(made_by)
+    if made_by.model == DERIVED:
+        operations = codes.cid7162.MorphologicalOperations
+        item.DerivationCodeSequence = [
+            highdicom.sr.CodedConcept(operations.value, operations.scheme_designator, operations.meaning)
+        ]
     return item
 
 

@@ -17,11 +17,12 @@ from pydicom.dataelem import RawDataElement
 from pydicom.tag import Tag
 from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian, RTStructureSetStorage
 
-from models.volume import Provenance, Segmentation, Severity
+from models.volume import Segmentation, Severity
 from service.config.site import Equipment
 from service.contouring.contour_encoding import encoded_images, encoded_roi_contours
 from service.contouring.contours import Contour, ContourSet
 from service.contouring.ct_series import CtSeries
+from service.contouring.iod_tables import read_module_by_module
 from service.contouring.profiles import Profile
 from service.contouring.roi_items import MODEL_NAME, observation_item, roi_item
 from service.contouring.set_texts import Replaced, SetTexts
@@ -33,6 +34,7 @@ from service.dicom.uids import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_
 from service.errors import StructureSetInvalid
 
 SERIES_NUMBER: Final = 9001
+read_module_by_module()  # before highdicom makes the first object
 """Far from the numbers that scanners and planning systems count up to."""
 
 PATIENT_UNNAMED: Final = "structure-set.patient-unnamed"
@@ -110,7 +112,6 @@ class RtStructureSet(highdicom.SOPClass):
         self._encoder = ElementEncoder(explicit)
         self._repertoire = character_set_of(series.header)
         self._copy(series.header, profile)
-        self._add_equipment(authorship, segmentation.provenance, series.header)
         texts = SetTexts(
             provenance=segmentation.provenance,
             findings=(
@@ -121,13 +122,15 @@ class RtStructureSet(highdicom.SOPClass):
             not_drawn={roi.structure: roi.name for roi in rois if roi.structure not in contours.structures},
             replaces=authorship.replaces,
             slices=len(series.references),
+            made_by=segmentation.made_by,
         )
+        self._add_equipment(authorship, texts.models(), series.header)
         self._add_texts(authorship, texts, profile)
         self._add_times(authorship.made_at, value_bytes(series.header, "TimezoneOffsetFromUTC"))
         self._add_references(series)
         if authorship.replaces is not None and profile.predecessor:
             self.PredecessorStructureSetSequence = [_predecessor(authorship.replaces)]
-        names = written_names(rois, self._repertoire, in_plain_letters=profile.plain_names)
+        names = written_names(rois, self._repertoire, profile.names)
         self._add_rois(_drawn(contours, rois), names, texts, series, profile)
         self.ApprovalStatus = "UNAPPROVED"
         # Says that the raw elements are encoded as this data set is: they are then written untouched.
@@ -154,7 +157,7 @@ class RtStructureSet(highdicom.SOPClass):
             self.PositionReferenceIndicator = ""
         self.OperatorsName = ""
 
-    def _add_equipment(self, authorship: Authorship, provenance: Provenance, header: Dataset) -> None:
+    def _add_equipment(self, authorship: Authorship, models: Sequence[str], header: Dataset) -> None:
         """General Equipment (PS3.3 C.7.5.1), who acquired the CT, and the program that encoded this."""
         equipment = authorship.equipment
         fits = self._repertoire.text
@@ -164,8 +167,8 @@ class RtStructureSet(highdicom.SOPClass):
             self.InstitutionName = fits(equipment.institution_name, 64)
         self.ManufacturerModelName = MODEL_NAME
         self.DeviceSerialNumber = fits(equipment.device_serial_number, 64)
-        model = fits(f"{provenance.model} {provenance.version}", 64)
-        self.add_new("SoftwareVersions", "LO", [fits(authorship.software_version, 64), model])
+        versions = [authorship.software_version, *models]
+        self.add_new("SoftwareVersions", "LO", [fits(each, 64) for each in versions])
         acquired = acquisition_equipment(header, self._encoder)
         if acquired is not None:
             self._add_raw(0x0018A001, acquired)
@@ -174,9 +177,9 @@ class RtStructureSet(highdicom.SOPClass):
 
     def _add_texts(self, authorship: Authorship, texts: SetTexts, profile: Profile) -> None:
         def fits(text: str, characters: int) -> str:
-            return self._repertoire.text(plain(text) if profile.plain_names else text, characters)
+            return self._repertoire.text(text if profile.alphabet == "charset" else plain(text), characters)
 
-        self.StructureSetLabel = fits(texts.label(authorship.label), 16)
+        self.StructureSetLabel = fits(texts.label(authorship.label), profile.label_characters)
         self.StructureSetName = fits(texts.name(authorship.label), 64)
         self.StructureSetDescription = fits(texts.set_description(), 1024)
         wanted = authorship.series_description or authorship.label
@@ -222,7 +225,8 @@ class RtStructureSet(highdicom.SOPClass):
         for number, (roi, _) in enumerate(drawn, 1):
             name = names[roi.structure]
             description = self._repertoire.text(texts.roi_description(roi, name), 1024)
-            items.append(roi_item(number, name, description, texts.provenance))
+            made_by = texts.made_by.get(roi.structure, texts.provenance)
+            items.append(roi_item(number, name, description, made_by))
             items[-1].ReferencedFrameOfReferenceUID = series.frame_of_reference_uid
             observations.append(observation_item(number, roi, name))
         self.StructureSetROISequence = items

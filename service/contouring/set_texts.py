@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
 from models.volume import Finding, Provenance
 from service.contouring.structure_names import Roi
+
+DERIVED: Final = "derived"
+"""Stands for a model's name in the provenance of a structure that was made of others."""
 
 NOT_CLINICAL: Final = "NOT FOR CLINICAL USE"
 _SYNTHETIC_ONLY: Final = f"{NOT_CLINICAL}: the model has seen synthetic CT only."
@@ -42,12 +45,13 @@ class SetTexts:
     """What is said in one structure set.
 
     Attributes:
-        provenance: the model.
+        provenance: the model; of several, the first.
         findings: of the segmentation, and warnings about the CT.
         notes: sentences about the CT.
         not_drawn: ROI name by structure, of those that were asked for and have no contour.
         replaces: the set before this one.
         slices: how many slices the CT has.
+        made_by: by structure, what made it where that is not ``provenance``.
     """
 
     provenance: Provenance
@@ -56,6 +60,12 @@ class SetTexts:
     not_drawn: Mapping[str, str]
     replaces: Replaced | None
     slices: int
+    made_by: Mapping[str, Provenance] = field(default_factory=dict)
+
+    @property
+    def validated(self) -> bool:
+        """Whether every model that something in the set comes from was validated on real CT."""
+        return self.provenance.validated and all(each.validated for each in self.made_by.values())
 
     def label(self, label: str) -> str:
         """Structure Set Label, 16 characters.
@@ -63,7 +73,7 @@ class SetTexts:
         ``NOT FOR CLINICAL USE`` has 20: a set of an unvalidated model is called NOT CLINICAL and, so that two
         of them can be told apart, the first three characters of its label.
         """
-        if self.provenance.validated:
+        if self.validated:
             return label[:_LABEL].rstrip()
         return f"NOT CLINICAL {label[:3]}".rstrip()
 
@@ -81,7 +91,7 @@ class SetTexts:
 
     def set_description(self) -> str:
         """Structure Set Description, 1024 characters; also what concerns structures that have no ROI."""
-        sentences = [_REVIEW] if self.provenance.validated else [_SYNTHETIC_ONLY, _REVIEW]
+        sentences = [_REVIEW] if self.validated else [_SYNTHETIC_ONLY, _REVIEW]
         if self.replaces is not None:
             sentences.append(_sentence(self._replaced()))
         # Not "not found": the model found it, and it was left out for a reason that a person must read.
@@ -101,7 +111,9 @@ class SetTexts:
 
         Planning systems show this text beside the contours; few show the description of the set.
         """
-        sentences = [] if self.provenance.validated else [_SYNTHETIC_ONLY]
+        made_by = self.made_by.get(roi.structure, self.provenance)
+        sentences = [] if made_by.validated else [_SYNTHETIC_ONLY]
+        sentences += roi.remarks
         sentences += [finding.sentence for finding in self.findings if finding.structure == roi.structure]
         sentences += [finding.sentence for finding in self.findings if finding.structure is None]
         if written != roi.structure:
@@ -110,11 +122,16 @@ class SetTexts:
             sentences.append("A local name: TG-263 has none for it.")
         return _fitting([*sentences, _REVIEW], _SHORT_TEXT, " ", _MORE)
 
+    def models(self) -> list[str]:
+        """Every model with its version, each once; what was derived has none of its own."""
+        every = [self.provenance, *(each for each in self.made_by.values() if each.model != DERIVED)]
+        return list(dict.fromkeys(f"{each.model} {each.version}" for each in every))
+
     def _model(self) -> str:
-        return f"{self.provenance.model} {self.provenance.version}"
+        return " + ".join(self.models())
 
     def _warning(self) -> list[str]:
-        return [] if self.provenance.validated else [NOT_CLINICAL]
+        return [] if self.validated else [NOT_CLINICAL]
 
     def _replaced(self) -> str:
         if self.replaces is None:

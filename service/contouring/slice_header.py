@@ -26,7 +26,6 @@ from pydicom.uid import (
 from service.contouring.ct_pixels import PixelFormat, PixelPlace
 from service.contouring.header_elements import (
     IDENTITY,
-    LIBRARY_ERRORS,
     TAGS,
     Header,
     absent,
@@ -37,6 +36,7 @@ from service.contouring.header_elements import (
     values,
 )
 from service.dicom.header_scan import HeaderIncomplete, HeaderMalformed, scan_file
+from service.dicom.library_errors import LIBRARY_ERRORS
 from service.errors import SeriesRefused
 
 INSTANCE_TEXTS: Final = (
@@ -145,11 +145,14 @@ def read_header(file: Path) -> InstanceHeader:
             if found is None:
                 stream.seek(0)
                 found = _parse(stream)
-    except OSError:
-        raise SeriesRefused(
-            "series.file-unreadable", "A file of the series cannot be read from disk. Send the series again."
-        ) from None
-    except LIBRARY_ERRORS:
+    except LIBRARY_ERRORS as error:
+        if (
+            isinstance(error, OSError) and error.errno is not None
+        ):  # else pydicom's own, of what is in the file
+            raise SeriesRefused(
+                "series.file-unreadable",
+                "A file of the series cannot be read from disk. Send the series again.",
+            ) from None
         raise SeriesRefused(
             "series.not-dicom", "A file of the series is not a readable DICOM file. Send the series again."
         ) from None

@@ -9,16 +9,20 @@ from __future__ import annotations
 
 import colorsys
 import hashlib
+import re
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
-from service.config.site import Protocol
+from service.config.protocol import Protocol
+from service.config.tps_profile import Alphabet
 from service.dicom.character_sets import Repertoire, plain
 
 NAME_CHARACTERS: Final = 16
 """Longest ROI name and label that planning systems keep (VR SH; Eclipse identifiers)."""
+
+_NOT_IDENTIFIER: Final = re.compile(r"[^A-Za-z0-9_-]")
 
 Color = tuple[int, int, int]
 
@@ -185,6 +189,7 @@ class Roi:
         color: red, green, blue.
         keeps_holes: False to fill them.
         known: code, type and the like.
+        remarks: sentences about it, whatever the CT.
     """
 
     structure: str
@@ -192,6 +197,7 @@ class Roi:
     color: Color
     keeps_holes: bool
     known: StructureName
+    remarks: tuple[str, ...] = ()
 
 
 def rois_of(protocol: Protocol) -> tuple[Roi, ...]:
@@ -202,7 +208,7 @@ def rois_of(protocol: Protocol) -> tuple[Roi, ...]:
         known = structure_named(name)
         written = roi_name((asked and asked.name) or name, taken)
         taken.add(written.casefold())
-        color = known.color if asked is None or asked.color is None else _color(asked.color)
+        color = known.color if asked is None or asked.color is None else color_of_text(asked.color)
         holes = known.keeps_holes if asked is None or asked.holes is None else asked.holes
         rois.append(Roi(name, written, color, holes, known))
     return tuple(rois)
@@ -225,7 +231,22 @@ def kept_holes(rois: Sequence[Roi]) -> frozenset[str]:
     return frozenset(roi.structure for roi in rois if roi.keeps_holes)
 
 
-def written_names(rois: Sequence[Roi], repertoire: Repertoire, *, in_plain_letters: bool) -> dict[str, str]:
+@dataclass(frozen=True, slots=True)
+class NameRules:
+    """What a receiver lets ROI names be.
+
+    Attributes:
+        characters: longest name.
+        alphabet: all that the CT's character set can express, ASCII, or A-Z a-z 0-9 _ - alone.
+        ignore_case: names that differ in case alone are the same.
+    """
+
+    characters: int = NAME_CHARACTERS
+    alphabet: Alphabet = "charset"
+    ignore_case: bool = True
+
+
+def written_names(rois: Sequence[Roi], repertoire: Repertoire, rules: NameRules) -> dict[str, str]:
     """ROI name by structure, as the character set of the CT and the receiver allow; all different.
 
     A name that would lose letters gives way to the structure's own: nobody can tell ``??`` from ``??~2``.
@@ -233,32 +254,35 @@ def written_names(rois: Sequence[Roi], repertoire: Repertoire, *, in_plain_lette
     taken: set[str] = set()
     names = {}
     for roi in rois:
-        text = repertoire.text(plain(roi.name) if in_plain_letters else roi.name, 64)
-        if text.count("?") > roi.name.count("?"):
+        name = roi.name
+        text = repertoire.text(name if rules.alphabet == "charset" else plain(name), 64)
+        if text.count("?") > name.count("?"):
             text = roi.structure
-        names[roi.structure] = roi_name(text, taken)
-        taken.add(names[roi.structure].casefold())
+        if rules.alphabet == "identifier":
+            text = _NOT_IDENTIFIER.sub("_", text)
+        names[roi.structure] = roi_name(text, taken, rules)
+        taken.add(names[roi.structure].casefold() if rules.ignore_case else names[roi.structure])
     return names
 
 
-def roi_name(wanted: str, taken: Collection[str]) -> str:
-    """At most 16 characters, no space at the ends, different from all in ``taken`` (which are casefolded).
+def roi_name(wanted: str, taken: Collection[str], rules: NameRules = NameRules()) -> str:
+    """At most 16 characters, no space at the ends, different from all in ``taken`` (casefolded if need be).
 
     What is too long loses the end of its stem and never its side: ``gluteus_maximus_left`` becomes
     ``gluteus_maximu_L``.
     """
     text = " ".join(wanted.replace("\\", " ").split()) or "ROI"
     stem, side = _stem_and_side(text)
-    name = text if len(text) <= NAME_CHARACTERS else _joined(stem, side)
-    number = 2
-    while name.casefold() in taken:
-        name = _joined(stem, f"~{number}{side}")
+    name = text if len(text) <= rules.characters else _joined(stem, side, rules.characters)
+    number, sign = 2, "_" if rules.alphabet == "identifier" else "~"
+    while (name.casefold() if rules.ignore_case else name) in taken:
+        name = _joined(stem, f"{sign}{number}{side}", rules.characters)
         number += 1
     return name
 
 
-def _joined(stem: str, end: str) -> str:
-    return stem[: NAME_CHARACTERS - len(end)].rstrip(" _") + end
+def _joined(stem: str, end: str, characters: int) -> str:
+    return stem[: characters - len(end)].rstrip(" _") + end
 
 
 def _stem_and_side(name: str) -> tuple[str, str]:
@@ -268,5 +292,6 @@ def _stem_and_side(name: str) -> tuple[str, str]:
     return name, ""
 
 
-def _color(text: str) -> Color:
+def color_of_text(text: str) -> Color:
+    """The colour that ``#rrggbb`` says."""
     return int(text[1:3], 16), int(text[3:5], 16), int(text[5:7], 16)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import pydicom
 
@@ -16,15 +16,17 @@ from service.backlog.engine import DELIVER, Again, EngineClient
 from service.backlog.ledger import Ledger, LedgerRefused, contour_key, deliver_key
 from service.backlog.notify import Notifies
 from service.backlog.records import DeliveryState, Job, JobState, Mode
-from service.backlog.spool import Spool, write_durably
+from service.backlog.spool import Spool, write_once
 from service.config.reader import LoadedSite, parse
-from service.contouring.contoured_ct import ContouredCt, SetOrigin, contour_ct, profile_key, site_time
+from service.contouring.contoured_ct import ContouredCt, SetOrigin, contour_ct, site_time
 from service.contouring.job_result import JobResult
 from service.contouring.model_queue import JOBS_A_MODEL, ModelQueue
-from service.contouring.profiles import Profile, profile_named
-from service.contouring.rt_structure_set import PATIENT_UNNAMED
+from service.contouring.profiles import Profile, profile_key, profile_named, profile_of
+from service.contouring.receiver_checks import OF_THE_RECEIVER
 from service.contouring.set_texts import Replaced
-from service.contouring.warming import warm_models, warm_writer
+from service.contouring.several_models import makers_in_words
+from service.contouring.tries import is_told_at, tries_for, wait_after
+from service.contouring.warming import warm_models
 from service.errors import (
     ConfigInvalid,
     ModelRefused,
@@ -41,10 +43,6 @@ if TYPE_CHECKING:
     from service.contouring.segment import ModelClient
 
 _log = EventLog("contouring")
-
-TRIES: Final = 3
-"""How often a model may fail on one job before the job is set aside."""
-_RETRY_SECONDS: Final = (5.0, 30.0)
 
 
 class ContourWorker:
@@ -84,7 +82,6 @@ class ContourWorker:
         for _ in range(self._models.count):
             with self._models.model() as models:
                 warm_models(models, self._site())
-        warm_writer()
 
     def contour(self, payload: str) -> Again | None:
         """Contour the job that ``payload`` names (``id`` or ``id#tries``).
@@ -138,7 +135,7 @@ class ContourWorker:
         done = contour_ct(job.files, loaded, protocol, self._models.turn(job.priority))
         made = JobResult(
             done.segmentation.provenance,
-            (*done.series.findings, *done.segmentation.findings),
+            (*done.series.findings, *done.segmentation.findings, *makers_in_words(done.segmentation)),
             done.volumes_cm3,
             dict(done.segmentation.seconds),
         )
@@ -151,7 +148,10 @@ class ContourWorker:
     def _write(
         self, job: Job, loaded: LoadedSite, done: ContouredCt, profile: Profile, is_awaited: bool
     ) -> None:
-        """Write the set for one profile, unless it is there: what may have left stays as it is."""
+        """Write the set for one profile, unless it is there: what may have left stays as it is.
+
+        It may come to be there while we write: another host runs the job, since it took this one for dead.
+        """
         file = set_file(self._spool.job_folder(job.id), profile)
         if file.exists():
             return
@@ -159,11 +159,11 @@ class ContourWorker:
         key = f"{job.id} {job.run}"
         origin = SetOrigin(key, site_time(loaded), job.notes, self._replaces(job, loaded, file))
         try:
-            write_durably(file, done.structure_set(loaded, profile, origin))
+            write_once(file, done.structure_set(loaded, profile, origin))
         except StructureSetInvalid as error:
-            if is_awaited or error.code != PATIENT_UNNAMED:
+            if is_awaited or error.code not in OF_THE_RECEIVER:
                 raise
-            # Only a destination that this job does not go to wants more than this CT says.
+            # Only a destination that this job does not go to wants another CT than this one.
             _log.info("contour.no-set-for-profile", job=job.id, code=error.code)
 
     def _wanted(self, profiles: dict[str, Profile]) -> list[Profile]:
@@ -172,10 +172,7 @@ class ContourWorker:
         A set that was made can be sent elsewhere later without contouring again.
         """
         site = self._site().site
-        others = [
-            profile_named(each.profile, holes=each.holes, transfer_syntax=each.transfer_syntax)
-            for each in site.destinations.values()
-        ]
+        others = [profile_of(each, site) for each in site.destinations.values()]
         every = {profile_key(profile): profile for profile in [*profiles.values(), *others]}
         return list(every.values()) or [profile_named("generic")]
 
@@ -183,7 +180,7 @@ class ContourWorker:
         found = self._site().destination(destination, self._ledger.series(job.series_id).sender_address)
         if found is None:  # the delivery will say that it is not configured; the set is made all the same
             return profile_named("generic")
-        return profile_named(found.profile, holes=found.holes, transfer_syntax=found.transfer_syntax)
+        return profile_of(found, self._site().site)
 
     def _replaces(self, job: Job, loaded: LoadedSite, file: Path) -> Replaced | None:
         """The set that the one in ``file`` replaces: the job before's for the same receivers."""
@@ -240,7 +237,7 @@ class ContourWorker:
         _log.warning("contour.ended", job=job.id, state=state.value, code=error.code)
 
     def _again(self, job: Job, tries: int, error: NodeError) -> Again | None:
-        if not error.retry or tries >= TRIES:
+        if not error.retry or tries >= tries_for(error):
             self._end(job, JobState.FAILED, error)
             return None
         with self._ledger.begin() as conn:
@@ -249,7 +246,9 @@ class ContourWorker:
             self._ledger.move_job(conn, job.id, JobState.QUEUED, code=error.code, sentence=error.sentence)
             key = contour_key(job.id, self._ledger.next_submission(conn, job.id))
         _log.warning("contour.again", job=job.id, code=error.code, attempt=tries)
-        return Again(key, f"{job.id}#{tries + 1}", _RETRY_SECONDS[tries - 1], priority=job.priority)
+        if is_told_at(tries, error):
+            self._notify.tell(error.code, error.sentence, job.id)  # once; it goes on by itself
+        return Again(key, f"{job.id}#{tries + 1}", wait_after(tries, error), priority=job.priority)
 
     def gave_up(self, payload: str) -> None:
         """The engine set a job aside, because this process died under it again and again."""

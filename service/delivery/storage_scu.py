@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Final
 
 from pydicom import dcmread
 from pydicom.datadict import keyword_for_tag
-from pydicom.errors import InvalidDicomError
 from pydicom.filereader import read_file_meta_info
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 from pynetdicom import build_context, evt
@@ -24,6 +23,7 @@ from service.delivery import outcome
 from service.delivery.answers import answers_kept
 from service.delivery.association import Peer, Watch, associate
 from service.delivery.outcome import Outcome
+from service.dicom.library_errors import LIBRARY_ERRORS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -100,7 +100,7 @@ def send_all(files: Sequence[Path], peer: Peer) -> Iterator[tuple[Path, Outcome]
                     if found in _BROKEN:
                         break
         finally:
-            _end(association)
+            end(association)
             watch.close()
 
 
@@ -116,7 +116,7 @@ def echo(peer: Peer) -> Outcome:
     except RuntimeError:
         return outcome.ABORTED
     finally:
-        _end(association)
+        end(association)
         watch.close()
 
 
@@ -133,7 +133,7 @@ def _read(file: Path) -> _Instance | Outcome:
         return outcome.FILE_MISSING
     except OSError:
         return outcome.FILE_UNREADABLE
-    except (InvalidDicomError, AttributeError, EOFError, ValueError):
+    except LIBRARY_ERRORS:
         return outcome.NOT_DICOM
 
 
@@ -182,7 +182,8 @@ def _judged(answer: Dataset, watch: Watch) -> Outcome:
     return outcome.NO_RESPONSE if watch.expired else outcome.ABORTED
 
 
-def _end(association: Association) -> None:
+def end(association: Association) -> None:
+    """Release it, or abort it if that does not work."""
     if association.is_established:
         association.release()
     if not association.is_released:

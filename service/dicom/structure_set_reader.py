@@ -17,11 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom import Dataset, dcmread
 from pydicom.dataelem import DataElement, RawDataElement
-from pydicom.errors import InvalidDicomError
 from pydicom.tag import Tag
 from pydicom.uid import RTStructureSetStorage
 
 from models.volume import FloatArray, Grid
+from service.dicom.library_errors import LIBRARY_ERRORS
 from service.dicom.planar_contours import (
     DrawnContours,
     PlanarContour,
@@ -115,6 +115,7 @@ def read_structure_set(source: bytes | Path) -> StructureSet:
 
     Raises:
         StructureSetInvalid: it is not DICOM, not an RT Structure Set, or its contours are not numbers.
+        OSError: the file cannot be read.
     """
     try:
         ds = dcmread(BytesIO(source) if isinstance(source, bytes) else source)
@@ -123,7 +124,9 @@ def read_structure_set(source: bytes | Path) -> StructureSet:
                 "structure-set.other-class", "This DICOM file is no RT Structure Set. Give one."
             )
         return _structure_set(ds)
-    except (InvalidDicomError, EOFError, ValueError, KeyError, AttributeError, TypeError) as error:
+    except LIBRARY_ERRORS as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise  # of the file, not of what is in it
         raise StructureSetInvalid(
             "structure-set.unreadable",
             "The file cannot be read as an RT Structure Set. Export it again from where it was made.",

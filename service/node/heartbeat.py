@@ -59,12 +59,17 @@ class Heartbeat:
 
 def ages_seconds(storage: Path) -> dict[str, float]:
     """Seconds since the last beat of each process of this host, by role."""
-    prefix = f"{socket.gethostname()}."
+    here = socket.gethostname()
+    return {role: age for (host, role), age in ages_everywhere_seconds(storage).items() if host == here}
+
+
+def ages_everywhere_seconds(storage: Path) -> dict[tuple[str, str], float]:
+    """The same of every host that shares the storage folder, by host and role; clocks are taken to agree."""
     found = {}
     for file in (storage / FOLDER).glob("*"):
-        if file.name.startswith(prefix):
-            with contextlib.suppress(FileNotFoundError):  # it has just ended
-                found[file.name.removeprefix(prefix)] = time.time() - file.stat().st_mtime
+        host, _, role = file.name.rpartition(".")
+        with contextlib.suppress(FileNotFoundError):  # it has just ended
+            found[host, role] = time.time() - file.stat().st_mtime
     return found
 
 

@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 from service.backlog import engine
+from service.backlog.backup import refuse_unfinished
 from service.backlog.ledger import Ledger
 from service.backlog.spool import write_durably
 from service.config.reader import AT_START, load
@@ -25,21 +26,24 @@ def prepare(config: Path) -> Prepared:
     Raises:
         ConfigInvalid: with every mistake.
         AlreadyRunning: a node runs in the storage folder; nothing was migrated under it.
+        BackupRefused: the storage folder was being restored and is half filled.
     """
     loaded = load(config)
-    lock = take_storage_lock(loaded.storage)
+    lock = take_storage_lock(loaded.host_folder)
     try:
+        refuse_unfinished(loaded.storage)
         ledger = Ledger(loaded.database_url, loaded.storage)
         ledger.migrate()
         engine.migrate(loaded.database_url)
         with ledger.begin() as conn:
             ledger.save_config(conn, loaded.version, loaded.text)
         ledger.close()
-        copy = loaded.storage / AT_START
+        copy = loaded.host_folder / AT_START
         write_durably(copy, loaded.text.encode())
     finally:
         os.close(lock)
-    return Prepared(str(loaded.storage), loaded.site.node.ae_title, str(copy), loaded.site.console.enabled)
+    node, console = loaded.site.node, loaded.site.console
+    return Prepared(str(loaded.host_folder), node.ae_title, str(copy), console.enabled)
 
 
 def prepare_for_parent(config: Path) -> bool:

@@ -12,9 +12,9 @@ GO: Final = b"go\n"
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """Storage folder, AE title, the file with the configuration at the start, whether there is a console."""
+    """This host's folder, AE title, the file with the configuration at the start, is there a console."""
 
-    storage: str
+    host_folder: str
     ae_title: str
     config_at_start: str
     console: bool

@@ -23,12 +23,11 @@ def resend(loaded: LoadedSite, ledger: Ledger, operations: Operations, job_id: s
     """
     if to in {each.destination for each in ledger.deliveries(job_id)}:
         return operations.resend(job_id, to)
-    from service.contouring.profiles import profile_named
+    from service.contouring.profiles import profile_of
     from service.contouring.worker import set_file, sop_instance_uid
 
     at = destination_named(loaded, to, ledger.series(ledger.job(job_id).series_id).sender_address)
-    profile = profile_named(at.profile, holes=at.holes, transfer_syntax=at.transfer_syntax)
-    file = set_file(loaded.storage / "jobs" / job_id, profile)
+    file = set_file(loaded.storage / "jobs" / job_id, profile_of(at, loaded.site))
     if not file.is_file():
         sentence = (
             f"Job {job_id} has no structure set in the profile of {to}. Send the CT again to have it made."

@@ -1,4 +1,4 @@
-"""One node for each storage folder."""
+"""One node for each storage folder; on each host one, where several share it."""
 
 from __future__ import annotations
 

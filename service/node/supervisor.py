@@ -19,11 +19,14 @@ from service.node.storage_lock import take_storage_lock
 from service.process_life import CONFIG_AT_START, Lifeline, become_subreaper, reap_orphans, stop_event
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
 _END_SECONDS: Final = 40.0  # the compose file grants 60
 _LOOK_EVERY_SECONDS: Final = 0.1
 _LOOK_EVERY_SECONDS_AT_START: Final = 0.02
+
+ROLES: Final = ("arrival", "contour", "deliver", "console")
+"""What a host may do; by default all of it."""
 
 _log = EventLog("node")
 
@@ -33,10 +36,15 @@ class Supervisor:
 
     Args:
         config: the configuration file.
-        announce: told once, in a line of JSON, that CT may be sent and to which port.
+        announce: told once that CT may be sent, and to which port; None where this host does not receive.
+        roles: what this host does, of ``ROLES``.
     """
 
-    def __init__(self, config: Path, announce: Callable[[str, int], None]) -> None:
+    def __init__(
+        self, config: Path, announce: Callable[[str, int | None], None], roles: Collection[str] = ROLES
+    ) -> None:
+        self._roles = frozenset(roles)
+        self._stages = _stages(roles)
         self._config = config.absolute()
         self._announce = announce
         self._stop = threading.Event()
@@ -53,7 +61,7 @@ class Supervisor:
         become_subreaper()
         lifeline = Lifeline()
         first = launched(
-            (*self._words("arrival"), "--prepare"),
+            (*self._words(next(iter(self._stages))), "--prepare"),
             lifeline,
             lifeline.environment(),
             stdin=subprocess.PIPE,
@@ -69,16 +77,15 @@ class Supervisor:
             first.wait()
 
     def _serve(self, first: subprocess.Popen[bytes], prepared: Prepared, lifeline: Lifeline) -> int:
-        storage = Path(prepared.storage)
-        lock = take_storage_lock(storage)
-        port_file = storage / "arrival.port"
+        folder = Path(prepared.host_folder)
+        lock = take_storage_lock(folder)
+        port_file = folder / "arrival.port"
         port_file.unlink(missing_ok=True)
         variables = {CONFIG_AT_START: prepared.config_at_start}
-        arrival, work = (Child(role, self._words(role), variables) for role in ("arrival", "work"))
-        arrival.adopt(first)
-        self._children = [arrival, work]
-        console = Child("console", self._words("console"), variables, needed=False)
-        self._later = [console] if prepared.console else []
+        self._children = [Child(stage, self._words(stage), variables) for stage in self._stages]
+        self._children[0].adopt(first)
+        console = Child("console", ("console", "--config", str(self._config)), variables, needed=False)
+        self._later = [console] if prepared.console and "console" in self._roles else []
         try:
             _let_go_on(first)
             return self._watch(lifeline, port_file, prepared.ae_title)
@@ -88,8 +95,8 @@ class Supervisor:
             os.close(lock)
             _log.info("node.stopped")
 
-    def _words(self, role: str) -> tuple[str, ...]:
-        return role, "--config", str(self._config)
+    def _words(self, stage: str) -> tuple[str, ...]:
+        return stage, "--config", str(self._config), *self._stages[stage]
 
     def _prepared_by(self, first: subprocess.Popen[bytes]) -> Prepared | None:
         """What the first arrival process says of configuration and database; None if it refuses them."""
@@ -109,9 +116,10 @@ class Supervisor:
                 if code == REFUSED and child.needed and not child.was_started_again:
                     return REFUSED  # it said why; waiting would not change it
             reap_orphans({child.pid for child in self._children})
-            port = None if ready else _port_in(port_file)
-            if port is not None:
-                _log.info("node.ready", ae_title=ae_title, port=port)
+            receives = "arrival" in self._stages
+            port = _port_in(port_file) if receives and not ready else None
+            if not ready and (port is not None or not receives):
+                _log.info("node.ready", ae_title=ae_title, **({} if port is None else {"port": port}))
                 self._announce(ae_title, port)
                 ready = True
                 self._children += self._later  # nothing of it delays the first CT
@@ -133,6 +141,15 @@ class Supervisor:
                 child.kill()
         while not all(child.ended() for child in self._children):
             time.sleep(_LOOK_EVERY_SECONDS)
+
+
+def _stages(roles: Collection[str]) -> dict[str, tuple[str, ...]]:
+    """The processes that do so, each with what it is told beside its configuration."""
+    stages: dict[str, tuple[str, ...]] = {"arrival": ()} if "arrival" in roles else {}
+    queues = [queue for queue in ("contour", "deliver") if queue in roles]
+    if queues:
+        stages["work"] = () if len(queues) == 2 else ("--queues", queues[0])
+    return stages
 
 
 def _let_go_on(first: subprocess.Popen[bytes]) -> None:

@@ -10,16 +10,18 @@ from typing import TYPE_CHECKING, Final
 import sqlalchemy as sa
 
 from service.backlog.database import sqlite_file
-from service.backlog.engine import CONTOUR, DELIVER, EngineClient, EngineWorker
+from service.backlog.engine import COMMIT, CONTOUR, DELIVER, EngineClient, EngineWorker
 from service.backlog.ledger import Ledger
 from service.backlog.notify import Notifier
 from service.backlog.operations import Operations
 from service.backlog.retention import Retention, keep_purging
 from service.backlog.spool import Spool
+from service.backlog.watchdog import Watchdog, keep_watching
 from service.config.reader import WatchedSite
+from service.delivery.committer import Committer
 from service.delivery.sender import Sender
 from service.log import EventLog
-from service.node.heartbeat import Heartbeat
+from service.node.heartbeat import Heartbeat, ages_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from service.contouring.worker import ContourWorker
 
 _DELIVERIES_AT_ONCE: Final = 8  # to different destinations; one at a time to each
+_COMMITMENTS_AT_ONCE: Final = 4
 _RECONCILE_SECONDS: Final = 900.0
 
 _log = EventLog("work")
@@ -66,6 +69,8 @@ class Work:
             self._loaded.storage / "locks",
             node.poll_seconds,
             on_dead=self._gave_up,
+            silent_seconds=node.takeover_seconds,
+            reap_after_seconds=self._reap_after_seconds(),
         )
         with ExitStack() as open_things:
             handlers = self._handlers(open_things)
@@ -74,7 +79,7 @@ class Work:
             if self._contouring is not None:
                 threading.Thread(target=self._contouring.warm, name="warm", daemon=True).start()
             contoured_at_once = self._contouring.jobs_at_once if self._contouring is not None else 1
-            at_once = {CONTOUR: contoured_at_once, DELIVER: _DELIVERIES_AT_ONCE}
+            at_once = {CONTOUR: contoured_at_once, DELIVER: _DELIVERIES_AT_ONCE, COMMIT: _COMMITMENTS_AT_ONCE}
             left = worker.run(handlers, stop, at_once)
             self._notifier.close()
         return left
@@ -83,6 +88,11 @@ class Work:
         # SQLite means one machine, whatever its container is called today: its rows come back at once.
         alone = sqlite_file(self._loaded.database_url) is not None
         return f"{'local' if alone else socket.gethostname()}:{self._role}"
+
+    def _reap_after_seconds(self) -> float | None:
+        """None leaves it to the engine; a server's restart, too, takes everybody's lock for a moment."""
+        alone = sqlite_file(self._loaded.database_url) is not None
+        return None if alone else self._loaded.site.node.takeover_seconds / 3
 
     def _handlers(self, open_things: ExitStack) -> dict[str, Callable[[str], Again | None]]:
         handlers: dict[str, Callable[[str], Again | None]] = {}
@@ -95,7 +105,9 @@ class Work:
             )
             handlers[CONTOUR] = self._contouring.contour
         if DELIVER in self._queues:
-            handlers[DELIVER] = Sender(self._ledger, self._site.current, self._notifier).deliver
+            committer = Committer(self._ledger, self._engine, self._spool, self._site.current, self._notifier)
+            sender = Sender(self._ledger, self._site.current, self._notifier, committer.want)
+            handlers |= {DELIVER: sender.deliver, COMMIT: committer.handle}
         return handlers
 
     def _models(self) -> list[ModelClient]:
@@ -113,6 +125,12 @@ class Work:
         if queue == CONTOUR and self._contouring is not None:
             self._contouring.gave_up(payload)
             return
+        if queue == COMMIT:
+            self._operations.end_commitment(payload)
+            self._notifier.tell(
+                "commitment.set-aside", "Storage commitment failed in an unforeseen way; look at the log."
+            )
+            return
         self._operations.set_aside(queue, payload.partition("#")[0])
         job_id = self._ledger.delivery(int(payload)).job_id if queue == DELIVER else payload.partition("#")[0]
         sentence = f"This was set aside after it had failed in an unforeseen way; `delineate retry {job_id}`."
@@ -120,7 +138,20 @@ class Work:
 
     def _start_housekeeping(self, stop: threading.Event) -> None:
         retention = Retention(self._ledger, self._spool, self._loaded.site.node, self._engine.delete_finished)
-        for body, arguments in ((keep_purging, (retention, stop)), (self._keep_reconciling, (stop,))):
+        loaded = self._loaded
+        watchdog = Watchdog(
+            self._ledger,
+            loaded.site.node,
+            loaded.storage,
+            lambda: ages_seconds(loaded.storage),
+            self._notifier,
+        )
+        chores: tuple[tuple[Callable[..., None], tuple[object, ...]], ...] = (
+            (keep_purging, (retention, stop)),
+            (keep_watching, (watchdog, stop)),
+            (self._keep_reconciling, (stop,)),
+        )
+        for body, arguments in chores:
             threading.Thread(target=body, args=arguments, name="housekeeping", daemon=True).start()
 
     def _keep_reconciling(self, stop: threading.Event) -> None:

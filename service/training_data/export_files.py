@@ -17,7 +17,8 @@ from typing import Final
 from pydicom import Dataset, dcmread
 from pydicom.uid import CTImageStorage, EnhancedCTImageStorage, RTStructureSetStorage
 
-from service.contouring.header_elements import LIBRARY_ERRORS, text
+from service.contouring.header_elements import text
+from service.dicom.library_errors import LIBRARY_ERRORS
 from service.dicom.planar_contours import SliceKey
 from service.dicom.structure_set_reader import read_structure_set
 from service.errors import StructureSetInvalid

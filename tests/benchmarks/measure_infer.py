@@ -8,17 +8,21 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from benchmarks.contestants import versions_of, worker
-from benchmarks.painted_case import FULL, NAMES, SMALL, painted_bundle, painted_ct
+from benchmarks.painted_case import FULL, NAMES, SMALL, Size, painted_bundle, painted_ct
 from benchmarks.rounds import Samples, interleaved
 from benchmarks.scoreboard import Bar, Row, Scoreboard, absolute, compared, not_measured
 from benchmarks.settings import Settings
 
+from service.dicom.ct_writer import write_ct
+
 PEERS = ("nnU-Net", "MONAI")
+WRITERS = {"rt-utils": "modern", "TotalSegmentator": "torch"}
+"""Peers that make the structure set, by the environment they live in."""
 _ON_GPU = "infer_on_gpu.json"
+_TO_BYTES = "volume in memory to RTSTRUCT bytes, 200 x 512 x 512, GPU: seconds"
 
 
 def measure(settings: Settings) -> Scoreboard:
@@ -33,9 +37,10 @@ def measure(settings: Settings) -> Scoreboard:
         own = task | {"peer": peer, "labels": str(work / f"{peer}.npy")}
         contestants[peer] = worker("infer_peer", own, "torch")
     samples = interleaved(contestants, settings.rounds(3))
-    board = Scoreboard("infer", versions=versions_of("torch"))
+    board = Scoreboard("infer", versions=versions_of("modern", "torch"))
     board.rows += _on_processor(samples, f"{size.slices} x {size.pixels} x {size.pixels}, processor")
     board.rows += _agreement(work, size, samples)
+    board.rows += _written(settings, work, size)
     board.rows += _on_gpu(settings.out / _ON_GPU)
     board.remarks.append(
         "The peers run the same network, patch and overlap without mirroring, in float32, and give labels; ours "
@@ -62,7 +67,7 @@ def _on_processor(samples: Samples, size: str) -> list[Row]:
     return rows
 
 
-def _agreement(work: Path, size: Any, samples: Samples) -> list[Row]:
+def _agreement(work: Path, size: Size, samples: Samples) -> list[Row]:
     """Mean DSC against what was painted: the same network must have seen the same CT."""
     painted = painted_ct(size).hu
     rows = []
@@ -74,6 +79,26 @@ def _agreement(work: Path, size: Any, samples: Samples) -> list[Row]:
             found.append(2 * float((own & truth).sum()) / float(own.sum() + truth.sum()))
         rows.append(absolute(f"median DSC against what was painted, {name}", "", [float(np.median(found))]))
     return rows
+
+
+def _written(settings: Settings, work: Path, size: Size) -> list[Row]:
+    """The case's structures from memory to the file: the same on a machine with a GPU, for ours and for peers."""
+    painted = painted_ct(size)
+    write_ct(work / "ct", painted.hu, painted.grid)
+    (work / "masks").mkdir(exist_ok=True)
+    for number, name in enumerate(NAMES, start=1):
+        np.save(work / "masks" / f"{name}.npy", np.abs(painted.hu - 60 * number) <= 10)
+    task = {"ct": str(work / "ct"), "masks": str(work / "masks"), "hollow": ""}
+    contestants = {"ours": worker("write_ours", task | {"out": str(work / "ours.dcm")})}
+    for name, environment in WRITERS.items():
+        own = task | {"out": str(work / f"{name}.dcm")}
+        contestants[name] = worker(f"write_{name.lower().replace('-', '_')}", own, environment)
+    samples = interleaved(contestants, settings.rounds(3))
+    what = f"{len(NAMES)} structures of {size.slices} x {size.pixels} x {size.pixels} and the CT's folder to RTSTRUCT"
+    return [
+        compared(what, "s", samples.of("seconds"), reason=samples.reason),
+        compared(f"{what}: processor time", "s", samples.of("cpu_seconds"), reason=samples.reason),
+    ]
 
 
 def _on_gpu(file: Path) -> list[Row]:
@@ -89,12 +114,19 @@ def _on_gpu(file: Path) -> list[Row]:
         own = [
             not_measured(f"{what}: seconds", "s", why, Bar("<=", 0.4, of="ours")),
             not_measured(f"{what}: memory", "GiB", why, Bar("<=", 8, of="ours")),
+            not_measured(_TO_BYTES, "s", why, Bar("<=", 1.0, of="ours")),
         ]
         return own + [not_measured(f"{what}, beside {peer}", "s", why, bar) for peer, bar in bars.items()]
     found = [
         absolute(f"{what}: seconds", "s", [seconds[ours]], Bar("<=", 0.4, of="ours")),
         absolute(f"{what}: memory", "GiB", [memory[ours]], Bar("<=", 8, of="ours")),
     ]
+    whole = seconds.get("volume to RTSTRUCT bytes")
+    bar = Bar("<=", 1.0, of="ours")
+    if whole is None:
+        found.append(not_measured(_TO_BYTES, "s", "not in that file", bar))
+    else:
+        found.append(absolute(_TO_BYTES, "s", [whole], bar))
     for peer, bar in bars.items():
         if peer in seconds:
             pair = {"ours": [seconds[ours]], peer: [seconds[peer]]}

@@ -10,11 +10,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from drawn_structures import GRID, ct_series, pelvis, segmentation, structure_set
+from drawn_structures import GRID, authorship, ct_series, pelvis, segmentation, structure_set
 from other_readers import READERS, Masks, dsc
 
 from models.volume import Grid, Segmentation
-from service.contouring.profiles import profile_named
+from service.config.tps_profile import TpsProfile
+from service.contouring.contours import contours_of
+from service.contouring.point_budget import within_budget
+from service.contouring.profiles import PROFILES, profile_named
+from service.contouring.rt_structure_set import RtStructureSet
+from service.contouring.structure_names import rois_named
 from service.dicom.patient_grids import ORIENTATIONS, patient_grid, rotated, stacked_grid
 
 pytestmark = pytest.mark.peer
@@ -61,6 +66,38 @@ def test_explicit_vr_comes_back(reader, tmp_path):
     file.write_bytes(structure_set(series, made, profile=profile).encode())
     found = READERS[reader](file, tmp_path / "ct", tmp_path / "out", GRID)
     assert min(dsc(found[n], f.mask(GRID.shape_zyx)) for n, f in made.structures.items()) >= 0.9999
+
+
+@pytest.mark.parametrize("name", PROFILES)
+@pytest.mark.parametrize("reader", READERS)
+def test_every_profile_comes_back(reader, name, tmp_path):
+    made = segmentation(pelvis())
+    series = ct_series(tmp_path / "ct")
+    file = tmp_path / "rtstruct.dcm"
+    file.write_bytes(structure_set(series, made, profile=name).encode())
+    found = READERS[reader](file, tmp_path / "ct", tmp_path / "out", GRID)
+    assert min(dsc(found[n], f.mask(GRID.shape_zyx)) for n, f in made.structures.items()) >= 0.9999
+
+
+@pytest.mark.parametrize("reader", READERS)
+def test_fewer_points_and_names_of_identifiers_come_back(reader, tmp_path):
+    """A site's own profile, all of whose rules differ from those that ship."""
+    made = segmentation(pelvis())
+    series = ct_series(tmp_path / "ct")
+    whole = contours_of(made, GRID, keep_holes=["Spine"])
+    points = sum(len(one.pixels) for of_one in whole.structures.values() for one in of_one)
+    rules = {"name_characters": 8, "points_per_set": points * 3 // 4, "transfer_syntax": "explicit"}
+    profile = profile_named("ours", own={"ours": TpsProfile(based_on="pinnacle", **rules)})
+    fewer, moved_mm = within_budget(whole, profile)
+    rois = rois_named(made.structures)
+    encoded = RtStructureSet(series, fewer, made, rois, authorship(), profile).encode()
+    (tmp_path / "rtstruct.dcm").write_bytes(encoded)
+    found = READERS[reader](tmp_path / "rtstruct.dcm", tmp_path / "ct", tmp_path / "out", GRID)
+    assert {"Femur_L", "Femur_R"} <= found.keys()
+    assert 0 < moved_mm < 0.2
+    shown = {"Femur_Head_L": "Femur_L", "Femur_Head_R": "Femur_R"}
+    same = {n: dsc(found[shown.get(n, n)], f.mask(GRID.shape_zyx)) for n, f in made.structures.items()}
+    assert min(same.values()) >= 0.98
 
 
 @pytest.mark.parametrize("reader", READERS)

@@ -7,6 +7,10 @@ patient's CT, and nowhere else.
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +25,7 @@ from canary import (
     MODEL_THAT_ABORTS,
     MODEL_THAT_RAISES,
     STORAGE,
+    UID_ROOT,
     TalkativeTps,
     canaries_in,
     canary_ct,
@@ -63,6 +68,15 @@ REACHED = {
 
 
 @dataclass
+class Answer:
+    """One answer of the HTTP process."""
+
+    asked: str
+    status: int
+    text: str
+
+
+@dataclass
 class House:
     """The node and its neighbours."""
 
@@ -71,6 +85,8 @@ class House:
     tps: ReceivingTps
     board: NoticeBoard
     box: LetterBox
+    answers: list[Answer]
+    """What the HTTP process said, to those who may see patients and to those who may not."""
 
     def send(self, sender: str, files: list[Path]) -> list[int]:
         return send_ct(files, self.node.port, calling=sender)
@@ -103,6 +119,7 @@ def config_of(folder: Path, neighbours: dict[str, int], board: NoticeBoard, box:
             "storage": STORAGE, "bundles": [str(folder / "bundles")],
             "notify": {"webhook": board.url, "email_to": ["physics@example.org"], "smtp_port": box.port},
         },
+        "console": {"port": 0},
         "senders": dict.fromkeys([*routes, "DESCRIBED", "UNROUTED"]),
         "destinations": {
             name: {"ae_title": name.upper(), "host": "127.0.0.1", "port": port} for name, port in neighbours.items()
@@ -129,7 +146,7 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
         "closed": free_port(),
     }  # fmt: skip
     node = RunningNode(folder, config_of(folder, neighbours, board, box), storage=folder / STORAGE)
-    made = House(folder, node.start(), tps, board, box)
+    made = House(folder, node.start(), tps, board, box, [])
     try:
         everything_that_fails(made)
         yield made
@@ -144,6 +161,7 @@ def everything_that_fails(house: House) -> None:
     bad_series(house)
     bad_models_and_neighbours(house)
     bad_configuration(house)
+    bad_requests(house)
     house.node.kill("work")
     wait_until(lambda: house.reached() >= REACHED, 90)
     house.send("CTSCANNER", canary_ct(house.folder, 90))
@@ -221,6 +239,73 @@ def bad_configuration(house: House) -> None:
     house.board.out_of_order = False
 
 
+def bad_requests(house: House) -> None:
+    """People look at the patient over HTTP, and say who it is where nobody asked."""
+    port_file = house.node.storage / "console.port"
+    wait_until(port_file.exists)
+    base = f"http://127.0.0.1:{port_file.read_text()}"
+    subprocess.run(
+        [sys.executable, "-P", "-m", "service", "users", "add", "anna", "--role", "administrator",
+         "--config", str(house.node.config_file)],
+        input="correct horse battery\n", text=True, check=True, capture_output=True, cwd=house.node.folder,
+    )  # fmt: skip
+    words = ("users", "token", "anna", "--label", "test")
+    token = house.node.command(*words).stdout.strip()
+    job = next(job.id for job in house.node.jobs_of(uid(34, 2)))
+    asked: list[tuple[str, str, object]] = [
+        ("GET", f"/api/v1/jobs/{job}", None),
+        ("POST", "/api/v1/jobs/search", {"patient_id": "CANARYID77"}),
+        ("POST", "/api/v1/jobs/search", {"text": "CanaryName"}),
+        ("POST", "/api/v1/jobs/search", {"patient_id": ["CanaryName"]}),
+        ("POST", "/api/v1/jobs/search", "CanaryName^Phi"),
+        ("POST", "/api/v1/session", {"name": "CanaryName", "password": "CanaryName"}),
+        ("POST", f"/api/v1/jobs/{job}/resend", {"destination": "CanaryPlace"}),
+        ("GET", "/api/v1/jobs/CanaryName", None),
+        ("GET", "/api/v1/models/CanaryName", None),
+        ("GET", "/CanaryName", None),
+        ("GET", "/api/v1/audit", None),
+        ("GET", "/api/v1/status", None),
+        ("GET", "/ready", None),
+        ("GET", "/metrics", None),
+    ]
+    for method, path, body in asked:
+        data = None if body is None else json.dumps(body).encode()
+        headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+        request = urllib.request.Request(base + path, data, headers, method=method)
+        try:
+            with urllib.request.urlopen(request, timeout=30) as found:
+                status, text = found.status, found.read().decode()
+        except urllib.error.HTTPError as error:
+            with error:
+                status, text = error.code, error.read().decode()
+        house.answers.append(Answer(f"{method} {path} {json.dumps(body)}", status, text))
+
+
+def test_over_http_only_those_who_look_for_the_patient_see_who_it_is(house: House) -> None:
+    looks, found, by_name, *others = house.answers
+    for answer in (looks, found, by_name):
+        assert answer.status == 200, answer
+        assert canaries_in(answer.text), "or the looking below would be worth nothing"
+    assert {answer.status for answer in others} >= {200, 401, 404, 422}
+    for answer in others:
+        if "delivery.no-such-destination" in answer.text or "console.no-such-model" in answer.text:
+            continue  # says back the name of a place or a model that somebody typed
+        assert canaries_in(answer.text) == [], answer.asked
+
+
+def test_no_address_of_the_http_process_takes_a_patient(house: House) -> None:
+    base = f"http://127.0.0.1:{(house.node.storage / 'console.port').read_text()}"
+    with urllib.request.urlopen(f"{base}/api/v1/openapi.json", timeout=30) as answer:
+        schema = json.load(answer)
+    taken = {
+        parameter["name"]
+        for methods in schema["paths"].values()
+        for operation in methods.values()
+        for parameter in operation.get("parameters", ())
+    }
+    assert taken == {"job", "action", "state", "limit", "name", "reference", "since", "until"}
+
+
 def test_all_of_it_was_reached_and_the_patient_is_where_people_look(house: House) -> None:
     assert house.reached() >= REACHED
     found = json.loads(house.node.command("jobs", "--patient", "CANARYID77", "--json").stdout)
@@ -282,3 +367,27 @@ def test_status_and_health_say_it_to_nobody(house: House) -> None:
     for command in (["status"], ["status", "--json"], ["health"]):
         done = house.node.command(*command, check=False)
         assert canaries_in(done.stdout + done.stderr) == []
+
+
+def test_after_a_purge_no_byte_of_the_patient_is_left(house: House) -> None:
+    """The last of all, since it deletes everything; the node runs meanwhile."""
+    asked = ("purge", "--patient", "CANARYID77")
+    assert "Would delete" in house.node.command(*asked, "--dry-run", check=False).stdout
+    assert patient_in(house.node.storage)
+    under_way = {"queued", "contouring", "held", "delivering"}
+    for job in json.loads(house.node.command("jobs", "--patient", "CANARYID77", "--json").stdout)["jobs"]:
+        if job["state"] in under_way:
+            house.node.command("cancel", job["job"])
+    wait_until(lambda: house.node.command(*asked, "--yes", check=False).returncode == 0, 180)
+    assert patient_in(house.node.storage) == []
+    assert json.loads(house.node.command("jobs", "--patient", "CANARYID77", "--json").stdout) == {
+        "jobs": [],
+        "series_without_jobs": [],
+    }
+
+
+def patient_in(storage: Path) -> list[str]:
+    """Files that hold the patient's name, number, date of birth or UIDs; the database and its log among them."""
+    words = [word.encode() for word in ("CanaryName", "CANARYID77", BIRTH_DATE, UID_ROOT)]
+    files = [file for file in storage.rglob("*") if file.is_file()]
+    return [file.name for file in files if any(word in file.read_bytes() for word in words)]

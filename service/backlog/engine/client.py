@@ -11,11 +11,12 @@ from typing import Final
 import sqlalchemy as sa
 from dbos import DBOS, DBOSClient, DBOSPortableJSONSerializer, EnqueueOptions
 
-from service.backlog.database import now, sqlite_file, use_write_ahead_log
+from service.backlog.database import now, server_url, sqlite_file, use_write_ahead_log
 
 CONTOUR: Final = "contour"
 DELIVER: Final = "deliver"
-QUEUES: Final = (CONTOUR, DELIVER)
+COMMIT: Final = "commit"
+QUEUES: Final = (CONTOUR, DELIVER, COMMIT)
 
 APPLICATION: Final = "delineate"
 VERSION: Final = "1"  # constant for ever; a change of meaning gets another queue's name instead
@@ -73,7 +74,7 @@ class EngineClient:
 
     def __init__(self, database_url: str, *, patient: bool = True) -> None:
         self._client = DBOSClient(
-            system_database_url=database_url,
+            system_database_url=server_url(database_url),
             serializer=DBOSPortableJSONSerializer(),
             application_name=APPLICATION,
             retry_connection_errors=patient,
@@ -203,6 +204,14 @@ class EngineClient:
     def mark_told(self, key: str) -> None:
         """People have been told that a row was set aside."""
         self._client.update_workflow_attributes(key, {"told": True})
+
+    def bring_forward(self, seconds: float) -> int:
+        """Let rows that are delayed become due that much earlier; how many there are."""
+        rows = self._client.list_workflows(status="DELAYED", load_input=False, load_output=False)
+        for row in rows:
+            due_ms = (row.delay_until_epoch_ms or 0) - round(1000 * seconds)
+            self._client.set_workflow_delay(row.workflow_id, delay_until_epoch_ms=max(0, due_ms))
+        return len(rows)
 
     def delete_finished(self, before: float) -> int:
         """Delete rows that ended before then (seconds since the epoch); how many."""

@@ -12,20 +12,29 @@ from typing import Any, Final
 import sqlalchemy as sa
 from dbos import DBOS, DBOSConfig, DBOSPortableJSONSerializer
 
-from service.backlog.database import connect, now, sqlite_file
+from service.backlog.database import connect, now, server_url, sqlite_file
 from service.backlog.engine.bell import Bell
-from service.backlog.engine.client import APPLICATION, DELIVER, VERSION, Again, EngineClient, status_table
+from service.backlog.engine.client import (
+    APPLICATION,
+    COMMIT,
+    DELIVER,
+    VERSION,
+    Again,
+    EngineClient,
+    status_table,
+)
 from service.backlog.engine.places import SENDER, Places, WorkerRefused, executor_place
 from service.backlog.engine.reaper import Reaper
 from service.backlog.engine.room import Room, Stopped
+from service.backlog.engine.wall_clock import WallClock
 from service.backlog.liveness import Locks, locks_of
 from service.log import EventLog
 
 Handler = Callable[[str], Again | None]
 Told = Callable[[str, str], None]
 
-RUNS_BEFORE_SET_ASIDE: Final = {"contour": 6, DELIVER: 1000}
-"""A poison ends its process each time and costs six restarts; kills from outside seldom meet one so often."""
+RUNS_BEFORE_SET_ASIDE: Final = {"contour": 6, DELIVER: 1000, COMMIT: 1000}
+"""A poison ends its process each time, six times in all; kills from outside hardly meet one row so often."""
 RUN_ALONE_AGAIN: Final = frozenset({"contour"})
 """Queues whose rows, begun before and not ended, run with no other beside them."""
 _TICK_SECONDS: Final = 1.0
@@ -50,6 +59,7 @@ class EngineWorker:
         poll_seconds: how often each queue is looked at.
         on_dead: told (queue, payload) of a row that was given up: its process died each time that it ran,
             or its handler raised. May be told twice.
+        silent_seconds: on PostgreSQL, a process that has asked the server nothing for so long counts as dead.
         reap_after_seconds: how long the lock of a dead process must be free before its rows are given back;
             on PostgreSQL longer than a process needs to take its lock again after a restart of the server.
         patience_seconds: how long to wait at the start for locks, and at the end for handlers.
@@ -63,6 +73,7 @@ class EngineWorker:
         poll_seconds: float = 0.25,
         *,
         on_dead: Told | None = None,
+        silent_seconds: float = 30.0,
         reap_after_seconds: float | None = None,
         patience_seconds: int = 4,
     ) -> None:
@@ -71,7 +82,7 @@ class EngineWorker:
         self.on_dead = on_dead
         self._url = database_url
         self._poll_seconds = poll_seconds
-        self._locks: Locks = locks_of(database_url, lock_folder)
+        self._locks: Locks = locks_of(database_url, lock_folder, silent_seconds)
         self._on_server = on_server
         self._reap_after_seconds = (
             (10.0 if on_server else 1.0) if reap_after_seconds is None else reap_after_seconds
@@ -125,7 +136,7 @@ class EngineWorker:
         DBOS.destroy(destroy_registry=True)
         config = DBOSConfig(
             name=APPLICATION,
-            system_database_url=self._url,
+            system_database_url=server_url(self._url),
             executor_id=self.executor_id,
             application_version=VERSION,
             serializer=DBOSPortableJSONSerializer(),
@@ -215,9 +226,13 @@ class EngineWorker:
 
     def _watch(self, client: EngineClient, places: Places) -> None:
         reaper = Reaper(client, self._locks, self.executor_id, self._reap_after_seconds)
-        ticks = itertools.count()
+        ticks, clock = itertools.count(), WallClock()
         while not self._stop.wait(_TICK_SECONDS):
             try:
+                if back := clock.set_back_by():
+                    _log.warning(
+                        "engine.clock-set-back", seconds=round(back), count=client.bring_forward(back)
+                    )
                 if not places.keep(time.monotonic()):
                     continue
                 reaper.tick(time.monotonic())

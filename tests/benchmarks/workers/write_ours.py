@@ -1,4 +1,4 @@
-"""Ours: masks in memory to an RTSTRUCT file, in a process that has warmed up as a worker does.
+"""Ours: masks in memory to an RTSTRUCT file.
 
 Task: ``ct``, ``masks`` (folders), ``in_turn``, ``out`` (file), ``hollow`` (the structure that keeps its hole).
 """
@@ -20,7 +20,6 @@ from service.contouring.ct_series import CtSeries
 from service.contouring.profiles import profile_named
 from service.contouring.rt_structure_set import Authorship, RtStructureSet
 from service.contouring.structure_names import kept_holes, rois_named
-from service.contouring.warming import warm_writer
 
 AUTHORSHIP = Authorship("2.25.1", "2.25.2", datetime(2026, 1, 15, tzinfo=UTC), "pelvis", Equipment(), "1")
 PROVENANCE = Provenance("masks", "1", "0" * 64, validated=True)
@@ -29,7 +28,6 @@ PROVENANCE = Provenance("masks", "1", "0" * 64, validated=True)
 def job(task: dict[str, Any]) -> dict[str, Any]:
     masks = masks_of(task)
     files = sorted(Path(task["ct"]).glob("*.dcm"))
-    warm_writer()
     with Stopwatch() as watch:
         series = CtSeries.read(files)
         loaded = cpu_seconds()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import struct
 
 import pytest
 
@@ -125,3 +126,21 @@ def test_an_identifier_in_another_script_is_refused_by_code(make_ct, encode):
     with pytest.raises(InstanceRefused) as caught:
         check_header([data], claim_of(ds))
     assert (caught.value.code, caught.value.status) == ("instance.identity-unreadable", 0xA900)
+
+
+@pytest.mark.parametrize(
+    "syntax", ["1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.2"], ids=["deflated", "big endian"]
+)
+def test_a_data_set_that_brings_a_file_header_of_its_own_is_refused(make_ct, encode, syntax):
+    """A library would read what follows in that transfer syntax, or inflate it to any size."""
+    ds = make_ct()
+    value = syntax.encode().ljust(22, b"\0")
+    front = struct.pack("<HH2sH", 0x0002, 0x0010, b"UI", len(value)) + value
+    with pytest.raises(InstanceRefused) as caught:
+        check_header([front[:5], front[5:], encode(ds)], claim_of(ds))
+    assert (caught.value.code, caught.value.status) == ("instance.file-header", 0xC000)
+
+
+def test_an_absurd_element_before_the_first_is_refused(make_ct, encode):
+    with pytest.raises(InstanceRefused):
+        check_header([b"\0\0\0\0UL\4\0\0\0\0\0" + encode(make_ct())], claim_of(make_ct()))

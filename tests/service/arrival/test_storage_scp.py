@@ -214,6 +214,16 @@ def test_with_too_little_space_left_nothing_is_written(start_scp, make_ct):
     assert not [path for path in running.spool.storage.rglob("*") if path.is_file()]
 
 
+def test_over_budget_nothing_is_written_until_there_is_room_again(start_scp, make_ct):
+    running = start_scp()
+    running.spool.over_budget.touch()
+    with running.associated() as peer:
+        assert peer.store(make_ct()) == 0xA700
+        running.spool.over_budget.unlink()
+        assert not [path for path in running.spool.storage.rglob("*") if path.is_file()]
+        assert peer.store(make_ct()) == 0x0000
+
+
 def test_a_spool_that_cannot_be_written_is_out_of_resources_and_comes_back(start_scp, make_ct):
     running = start_scp()
     running.spool.incoming.rmdir()

@@ -93,3 +93,42 @@ def test_a_server_that_was_restarted_has_forgotten_its_locks(database_url, locks
     again = locks.take("a")
     assert again.held()
     again.release()
+
+
+HOLDER = textwrap.dedent(
+    """
+    import pathlib, sys, time
+    from service.backlog.liveness import locks_of
+    lock = locks_of(sys.argv[1], pathlib.Path(sys.argv[2])).take("a")
+    print("taken", flush=True)
+    while lock.held():
+        time.sleep(0.2)
+    print("lost", flush=True)
+    """
+)
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_a_holder_that_is_frozen_loses_its_lock_and_finds_out(database_url, tmp_path):
+    impatient = locks_of(database_url, tmp_path, silent_seconds=3)
+    arguments = [sys.executable, "-c", HOLDER, database_url, str(tmp_path)]
+    with subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True) as holder:
+        try:
+            assert holder.stdout.readline() == "taken\n"
+            began = time.monotonic()
+            while time.monotonic() < began + 3.5:  # longer than it may be silent: it is not
+                assert impatient.take("a") is None
+                time.sleep(0.3)
+            holder.send_signal(signal.SIGSTOP)
+            frozen_at = time.monotonic()
+            while (lock := impatient.take("a")) is None:
+                assert time.monotonic() < frozen_at + 30
+                time.sleep(0.1)
+            assert time.monotonic() > frozen_at + 2
+            assert lock.held()
+            holder.send_signal(signal.SIGCONT)
+            assert holder.stdout.readline() == "lost\n"
+        finally:
+            holder.kill()
+    lock.release()
+    impatient.close()

@@ -48,9 +48,10 @@ class Desk:
         self.client = engine.EngineClient(self.url)
         self.spool = Spool(self.storage)
 
-    def run(self, *words: str, code: int = 0) -> str:
+    def run(self, *words: str, code: int = 0, answer: str | None = None) -> str:
         """What a command prints; it must end with ``code``."""
-        result = CliRunner().invoke(app, [*words, "--config", str(self.config)], catch_exceptions=False)
+        words = (*words, "--config", str(self.config))
+        result = CliRunner().invoke(app, list(words), input=answer, catch_exceptions=False)
         assert result.exit_code == code, result.output
         return result.output
 
@@ -262,6 +263,39 @@ def test_purge_says_what_it_would_do_and_does_it(desk):
     assert job.folder.is_dir()
     assert desk.run("purge").startswith("Deleted 1 series")
     assert not job.folder.exists()
+
+
+def test_what_is_named_is_listed_asked_about_once_and_then_forgotten(desk):
+    import os
+
+    job = desk.delivered_job()
+    for file in job.files:
+        os.utime(file, (NOON, NOON))
+    from service.backlog import ledger_tables as tables
+
+    with desk.ledger.begin() as conn:
+        conn.execute(tables.job.update().values(updated_at=NOON))
+    asked = ("purge", "--patient", "4711")
+    assert desk.run(*asked, "--dry-run").startswith("Would delete 1 series")
+    assert "Nothing was deleted." in desk.run(*asked, answer="n\n")
+    assert job.folder.is_dir()
+    said = desk.run(*asked, answer="y\n")
+    assert "Deleted 1 series" in said
+    assert "no longer says whose 1 series were" in said
+    assert not job.folder.exists()
+    assert "Lindqvist" not in desk.run("jobs")
+    assert desk.run("purge", "--job", job.id, "--yes").startswith("Would delete 0 series")
+
+
+def test_what_is_under_way_is_said_and_stays(desk):
+    job = desk.job()
+    said = desk.run("purge", "--job", job.id, "--yes", code=1)
+    assert "Not touched: 1 series under way." in said
+    assert all(file.is_file() for file in job.files)
+
+
+def test_two_things_at_once_are_not_purged(desk):
+    assert "name one of" in desk.run("purge", "--job", "a", "--patient", "b", code=2)
 
 
 def test_without_a_database_one_is_told_what_to_do(tmp_path):

@@ -181,3 +181,19 @@ def test_the_shipped_file_is_checked_from_another_folder(run, repository, tmp_pa
     shutil.copy(repository / "config.yaml", tmp_path)
     monkeypatch.chdir(tmp_path)
     assert run("check").exit_code == 0
+
+
+@pytest.mark.filterwarnings("ignore")  # pydicom's, of values that are wrong on purpose
+def test_explain_sends_no_command_to_the_terminal_and_passes_over_what_cannot_be_read(run, config, tmp_path):
+    folder = tmp_path / "ct"
+    write(folder, "0.dcm", SeriesDescription="\x1b]0;owned\x07plan", StudyDescription="\x1b[2Jthorax")
+    write(folder, "odd.dcm", SeriesInstanceUID="2.25.9")
+    data = (folder / "odd.dcm").read_bytes()
+    at = data.index(b"\x08\0\x60\0CS") + 4
+    (folder / "odd.dcm").write_bytes(
+        data[:at] + b"FD" + data[at + 2 :]
+    )  # eight bytes a number, and there are two
+    result = run("explain", folder, "--config", config, "--calling-ae", "SCANNER")
+    assert "' ]0;owned plan', 1 images" in result.stdout
+    assert "StudyDescription here:  [2Jthorax" in result.stdout
+    assert "\x1b" not in result.stdout

@@ -145,3 +145,23 @@ def test_two_routes_that_may_disagree(good, warned):
 def test_warnings_carry_the_line(edited, read):
     (warning,) = warnings_of(read(edited("host: 127.0.0.1", "host: nowhere.invalid")))
     assert warning.said_of("config.yaml").startswith("config.yaml:5: destinations.tps.host: ")
+
+
+def test_a_console_beyond_this_machine_without_tls(good, warned):
+    key, sentence = only(warned(good + "\nconsole: {host: 0.0.0.0}\n"))
+    assert key == "console.host"
+    assert "in the clear" in sentence
+    assert warned(good + "\nconsole: {host: 0.0.0.0, enabled: false}\n") == []
+
+
+def test_a_mail_password_in_clear(edited, warned):
+    notify = "port: 11112, notify: {smtp_host: 10.1.2.3, smtp_user: node%s}"
+    key, sentence = only(warned(edited("port: 11112", notify % "")))
+    assert key == "node.notify.smtp_user"
+    assert "smtp_security: starttls" in sentence
+    assert warned(edited("port: 11112", notify % ", smtp_security: starttls")) == []
+
+
+def test_a_secret_that_is_not_there(edited, warned):
+    key, sentence = only(warned(edited("port: 11112", "port: 11112, notify: {webhook_token_file: nowhere}")))
+    assert (key, "nowhere cannot be read" in sentence) == ("node.notify.webhook_token_file", True)

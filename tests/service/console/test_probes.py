@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import socket
 
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -41,6 +43,19 @@ def test_ready_once_arrival_and_work_give_signs_of_life(desk):
         assert answer is not None
         assert answer.json()["ready"] is True
     assert desk.client.get("/ready").status_code == 503
+
+
+def test_ready_by_processes_of_other_machines_and_not_by_silent_ones_here(desk):
+    folder = desk.premises.storage / "alive"
+    folder.mkdir()
+    for name in ("receiver.hospital.example.arrival", "gpu-2.work-1"):
+        (folder / name).touch()
+    assert desk.client.get("/ready").status_code == 200
+    silent = folder / f"{socket.gethostname()}.work"
+    silent.touch()
+    os.utime(silent, (0, 0))
+    wrong = [check["name"] for check in desk.client.get("/ready").json()["checks"] if not check["good"]]
+    assert wrong == ["process work of this machine"]
 
 
 def test_not_ready_without_the_database_or_with_a_full_disk(desk):

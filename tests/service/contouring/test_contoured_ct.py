@@ -155,14 +155,14 @@ def test_a_field_a_slice_too_high_is_not_hidden_by_reading_it_back(
 def test_an_unvalidated_model_runs_with_permission_only(site: LoadedSite) -> None:
     protocol = site.site.protocols["unvalidated"]
     with pytest.raises(ModelRefused) as refused:
-        card_of(protocol, ())
+        card_of("pelvis-ct@2.0", protocol, ())
     assert refused.value.code == "model.unvalidated"
-    assert not card_of(protocol.model_copy(update={"allow_unvalidated": True}), ()).validated
+    assert not card_of("pelvis-ct@2.0", protocol.model_copy(update={"allow_unvalidated": True}), ()).validated
 
 
 def test_a_bundle_that_is_not_there_is_refused(site: LoadedSite) -> None:
     with pytest.raises(ModelRefused):
-        card_of(site.site.protocols["none"], ())
+        card_of("no-such-bundle@1.0", site.site.protocols["none"], ())
 
 
 def test_the_sites_limits_and_time_zone_count(site: LoadedSite) -> None:

@@ -22,7 +22,7 @@ from drawn_structures import (
 from pydicom import Dataset
 
 from models.volume import Grid, StructureField
-from service.config.site import Protocol, Structure
+from service.config.protocol import Protocol, Structure
 from service.contouring.contours import Contour, ContourSet, contours_of
 from service.contouring.ct_series import CtSeries
 from service.contouring.profiles import profile_named

@@ -27,11 +27,12 @@ from module_check import violations
 from pydicom import Dataset, config
 
 from models.volume import Finding, StructureField
-from service.config.site import Equipment, Protocol, Structure
+from service.config.protocol import Protocol, Structure
+from service.config.site import Equipment
 from service.contouring.contour_encoding import contour_data
 from service.contouring.contours import contours_of
 from service.contouring.ct_series import CtSeries
-from service.contouring.profiles import profile_named
+from service.contouring.profiles import PROFILES, profile_named
 from service.contouring.set_texts import Replaced
 from service.contouring.structure_names import rois_named, rois_of
 from service.dicom.ct_writer import SyntheticPatient
@@ -98,7 +99,7 @@ def dciodvfy(encoded: bytes, folder: Path) -> list[str]:
 
 @pytest.mark.peer
 @pytest.mark.parametrize("syntax", ["implicit", "explicit"])
-@pytest.mark.parametrize("profile", ["generic", "eclipse", "raystation"])
+@pytest.mark.parametrize("profile", PROFILES)
 def test_dciodvfy_finds_nothing(series, made, profile, syntax, tmp_path):
     replaced = Replaced(derived_uid("2.25", "before"), MADE_AT - timedelta(hours=1), 11)
     encoded = structure_set(

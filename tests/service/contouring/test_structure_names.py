@@ -3,13 +3,14 @@ from __future__ import annotations
 import pytest
 from pydicom.sr._concepts_dict import concepts
 
-from service.config.site import Protocol, Structure
+from service.config.protocol import Protocol, Structure
 from service.contouring.structure_names import (
     ANATOMY,
     BODY_MODEL,
     KNOWN,
     TARGET,
     Laterality,
+    NameRules,
     kept_holes,
     laterality_of,
     roi_name,
@@ -134,9 +135,9 @@ def test_names_are_written_as_the_character_set_allows():
     rois = rois_of(
         Protocol(model="pelvis-ct@2.0", structures={"Bladder": Structure(name="Blåsa"), "Rectum": None})
     )
-    in_latin = written_names(rois, Repertoire("ISO_IR 100"), in_plain_letters=False)
-    in_ascii = written_names(rois, Repertoire(None), in_plain_letters=False)
-    for_eclipse = written_names(rois, Repertoire("ISO_IR 100"), in_plain_letters=True)
+    in_latin = written_names(rois, Repertoire("ISO_IR 100"), NameRules())
+    in_ascii = written_names(rois, Repertoire(None), NameRules())
+    for_eclipse = written_names(rois, Repertoire("ISO_IR 100"), NameRules(alphabet="ascii"))
     assert in_latin == {"Bladder": "Blåsa", "Rectum": "Rectum"}
     assert in_ascii == for_eclipse == {"Bladder": "Blasa", "Rectum": "Rectum"}
 
@@ -149,10 +150,10 @@ def test_rois_of_a_list_of_names_have_different_names():
 def test_names_that_plain_letters_cannot_spell_give_way_to_the_structures_own():
     chinese = {"Bladder": Structure(name="膀胱"), "Femur_Head_L": Structure(name="左股骨头")}
     rois = rois_of(Protocol(model="pelvis-ct@2.0", structures=chinese))
-    assert written_names(rois, Repertoire("GB18030"), in_plain_letters=False) == {
+    assert written_names(rois, Repertoire("GB18030"), NameRules()) == {
         "Bladder": "膀胱",
         "Femur_Head_L": "左股骨头",
     }
-    for_eclipse = written_names(rois, Repertoire("GB18030"), in_plain_letters=True)
-    in_ascii = written_names(rois, Repertoire(None), in_plain_letters=False)
+    for_eclipse = written_names(rois, Repertoire("GB18030"), NameRules(alphabet="ascii"))
+    in_ascii = written_names(rois, Repertoire(None), NameRules())
     assert for_eclipse == in_ascii == {"Bladder": "Bladder", "Femur_Head_L": "Femur_Head_L"}

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from highdicom._standard_utils import get_module_attribute_map
-
 from models.card import Card
 from service.config.reader import parse
-from service.contouring.warming import warm_models, warm_writer
+from service.contouring.warming import warm_models
 from service.errors import ModelRefused
 
 CONFIG = """\
@@ -34,9 +32,3 @@ def test_every_model_is_loaded_once_and_one_that_cannot_be_is_no_obstacle(tmp_pa
     client = Client()
     warm_models(client, loaded)
     assert client.warmed == ["external@1.0"]
-
-
-def test_the_tables_are_read_before_the_first_structure_set_needs_them() -> None:
-    get_module_attribute_map.cache_clear()
-    warm_writer()
-    assert get_module_attribute_map.cache_info().currsize == 1

@@ -28,9 +28,11 @@ from service.backlog.records import (
 )
 from service.backlog.spool import Spool
 from service.config.reader import LoadedSite, parse
-from service.contouring.worker import TRIES, ContourWorker, sop_instance_uid
+from service.contouring.contoured_ct import ContouredCt
+from service.contouring.tries import TRIES, TRIES_IF_KILLED
+from service.contouring.worker import ContourWorker, sop_instance_uid
 from service.dicom.ct_writer import SyntheticPatient, uid_of
-from service.errors import SegmentationFailed
+from service.errors import SegmentationFailed, SpoolUnavailable
 
 DESTINATIONS = {
     "tps": {"ae_title": "TPS", "host": "127.0.0.1", "port": 1},
@@ -227,6 +229,30 @@ def test_a_set_that_is_there_is_never_written_anew(room: Room, monkeypatch: pyte
     assert room.state(job)[0] is JobState.DELIVERING
 
 
+def test_a_worker_that_was_taken_for_dead_overwrites_nothing(
+    room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It freezes just before it writes; another host contours the CT meanwhile, and then it goes on."""
+    job = room.job(room.ct(1))
+    make = ContouredCt.structure_set
+    taken_over: list[bytes] = []
+
+    def frozen(*given: object, **named: object) -> bytes:
+        made = make(*given, **named)
+        if not taken_over:
+            taken_over.append(b"")
+            room.worker.contour(job.id)
+            taken_over[:] = [room.ledger.deliveries(job.id)[0].file.read_bytes()]
+        return made
+
+    monkeypatch.setattr(ContouredCt, "structure_set", frozen)
+    room.worker.contour(job.id)
+    (delivery,) = room.ledger.deliveries(job.id)
+    assert delivery.file.read_bytes() == taken_over[0]
+    assert sop_instance_uid(delivery.file) == delivery.sop_instance_uid
+    assert room.state(job)[0] is JobState.DELIVERING
+
+
 def test_a_set_whose_file_was_purged_is_made_again_as_another_instance(
     room: Room, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -272,6 +298,25 @@ def test_every_receiver_is_told_of_the_set_that_it_has(room: Room) -> None:
         (named,) = got[destination].PredecessorStructureSetSequence
         assert named.ReferencedSOPInstanceUID == had[destination].SOPInstanceUID
         assert "of 12 slices" in got[destination].StructureSetDescription
+
+
+def test_each_destination_gets_a_set_by_its_own_rules(room: Room) -> None:
+    """Two destinations of one profile and other rules: other names, other colours, other instances."""
+    rules = {"name_characters": 6, "colors": {"Bladder": "#010203"}}
+    room.loaded = room.configured(
+        {
+            "tps": DESTINATIONS["tps"],
+            "archive": {**DESTINATIONS["archive"], "profile": "generic", "rules": rules},
+        }
+    )
+    job = room.job(room.ct(1), ("tps", "archive"))
+    room.worker.contour(job.id)
+    sets = room.sets(job)
+    names = {to: [str(roi.ROIName) for roi in ds.StructureSetROISequence] for to, ds in sets.items()}
+    assert max(map(len, names["archive"])) <= 6 < max(map(len, names["tps"]))
+    colors = {to: [int(v) for v in ds.ROIContourSequence[0].ROIDisplayColor] for to, ds in sets.items()}
+    assert (colors["tps"], colors["archive"]) == ([255, 215, 0], [1, 2, 3])
+    assert sets["tps"].SOPInstanceUID != sets["archive"].SOPInstanceUID
 
 
 def test_a_receiver_whose_profile_changed_is_told_of_what_it_was_sent(room: Room) -> None:
@@ -345,6 +390,47 @@ def test_a_model_that_fails_is_asked_again_and_then_the_job_is_set_aside(room: R
     assert room.worker.contour(payload) is None
     assert room.state(job) == (JobState.FAILED, "model.crashed")
     assert room.told.codes == ["model.crashed"]
+
+
+def test_a_model_process_that_is_killed_from_outside_is_hardly_the_cts_doing(room: Room) -> None:
+    job = room.job(room.ct(1))
+
+    def fail() -> None:
+        raise SegmentationFailed("model.killed", "It was killed.")
+
+    room.models.meanwhile = fail
+    payload = job.id
+    for _ in range(TRIES_IF_KILLED - 1):
+        again = room.worker.contour(payload)
+        assert again is not None
+        payload = again.payload
+    room.models.meanwhile = lambda: None
+    assert room.worker.contour(payload) is None
+    assert room.state(job)[0] is JobState.DELIVERING
+    assert room.told.codes == []
+
+
+def test_a_disk_that_takes_nothing_is_waited_for_without_end_and_told_once(
+    room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = room.job(room.ct(1))
+
+    def full(_file: Path, _data: object) -> None:
+        raise SpoolUnavailable("spool.unavailable", "The disk is full.")
+
+    monkeypatch.setattr("service.contouring.worker.write_once", full)
+    payload, waits = job.id, []
+    for _ in range(10):
+        again = room.worker.contour(payload)
+        assert again is not None
+        payload = again.payload
+        waits.append(again.delay_seconds)
+    assert waits[:4] == [5, 30, 60, 60]
+    assert room.state(job) == (JobState.QUEUED, "spool.unavailable")
+    assert room.told.codes == ["spool.unavailable"]
+    monkeypatch.undo()
+    assert room.worker.contour(payload) is None
+    assert room.state(job)[0] is JobState.DELIVERING
 
 
 def test_a_ct_that_must_not_be_contoured_is_refused_and_told(room: Room) -> None:

@@ -201,3 +201,17 @@ def test_a_clinical_set_of_a_treated_patient_is_read_whole(shared_data):
     assert placed.farthest_off_plane_mm < 0.01
     litres = roi_mask(body, series.grid, keys).sum() * series.grid.voxel_volumes_mm3()[0] / 1e6
     assert 5 < litres < 60
+
+
+@pytest.mark.parametrize("vr", [b"ZZ", b"FD"], ids=["an unknown VR", "one of another length"])
+def test_what_a_library_fails_over_is_refused(vr, tmp_path):
+    ds = pydicom.Dataset()
+    ds.SOPClassUID, ds.SOPInstanceUID = "1.2.840.10008.5.1.4.1.1.481.3", "2.25.1"
+    ds.file_meta = pydicom.dataset.FileMetaDataset()
+    ds.file_meta.TransferSyntaxUID = "1.2.840.10008.1.2.1"
+    ds.save_as(tmp_path / "set.dcm", enforce_file_format=True)
+    data = (tmp_path / "set.dcm").read_bytes()
+    at = data.index(b"\x08\0\x16\0UI") + 4
+    with pytest.raises(StructureSetInvalid) as caught:
+        read_structure_set(data[:at] + vr + data[at + 2 :])
+    assert caught.value.code == "structure-set.unreadable"

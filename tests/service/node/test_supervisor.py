@@ -187,3 +187,31 @@ def test_a_process_that_comes_back_keeps_the_storage_folder_of_the_others(
     wait_until(lambda: len(node.events("engine.started")) == 2)
     assert not (tmp_path / "other").exists()
     assert node.stop() == 0
+
+
+def test_a_host_that_does_not_receive_runs_the_worker_alone(node: RunningNode) -> None:
+    words = [sys.executable, "-P", "-m", "service", "serve", "--config", str(node.config_file)]
+    with (
+        node.log_file.open("ab") as log,
+        subprocess.Popen(
+            [*words, "--roles", "contour,deliver"],
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+            env={**os.environ, "DELINEATE_NODE_UNDER_TEST": str(node.folder)},
+        ) as process,
+    ):
+        try:
+            assert json.loads(process.stdout.readline()) == {"event": "node.ready", "ae_title": "DELINEATE"}
+            wait_until(lambda: node.events("engine.started"))
+            assert {"serve", "work"} <= set(node.processes().values()) <= {"serve", "work", "model-process"}
+            wait_until(lambda: node.command("health", check=False).returncode == 0)
+        finally:
+            process.terminate()
+            assert process.wait(30) == 0
+
+
+def test_a_role_that_does_not_exist_is_refused(node: RunningNode) -> None:
+    done = node.command("serve", "--roles", "arrival,cook", check=False)
+    assert done.returncode == 2
+    assert "arrival, contour, deliver" in done.stderr

@@ -1,18 +1,19 @@
-"""The DICOM series of a folder, headers only."""
+"""The DICOM series of a folder or of single files, headers only."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from io import BytesIO
 from pathlib import Path
 from typing import Final
 
 from pydicom import Dataset, FileDataset, dcmread
-from pydicom.errors import InvalidDicomError
 from pydicom.uid import CTImageStorage, EnhancedCTImageStorage
 
 from service.arrival.routing import keywords_to_read
 from service.config.reader import LoadedSite
+from service.dicom.library_errors import LIBRARY_ERRORS
 
 _SHOWN: Final = ("SOPClassUID", "SeriesInstanceUID", "Modality", "SeriesNumber", "SeriesDescription")
 
@@ -30,21 +31,32 @@ class FolderSeries:
 
 def series_of(folder: Path, loaded: LoadedSite) -> list[FolderSeries]:
     """Every series below ``folder``; files that are not DICOM are passed over."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != "DICOMDIR")
+    return series_among(files, loaded)
+
+
+def series_among(sources: Iterable[Path | bytes], loaded: LoadedSite) -> list[FolderSeries]:
+    """Every series among files, or beginnings of files; what is not DICOM is passed over."""
     keywords = [*_SHOWN, *keywords_to_read(loaded)]
     by_uid: dict[tuple[str, str], FolderSeries] = {}
-    for header in _headers(folder, keywords):
-        key = (str(header.get("SeriesInstanceUID", "")), str(header.get("SOPClassUID", "")))
-        by_uid.setdefault(key, _begun(header)).headers.append(header)
+    for header in _headers(sources, keywords):
+        try:
+            key = (str(header.get("SeriesInstanceUID", "")), str(header.get("SOPClassUID", "")))
+            begun = _begun(header)
+        except LIBRARY_ERRORS:  # pydicom reads the values only now
+            continue
+        by_uid.setdefault(key, begun).headers.append(header)
     for series in by_uid.values():
         series.title += f", {len(series.headers)} images"
     return sorted(by_uid.values(), key=lambda series: series.title)
 
 
-def _headers(folder: Path, keywords: list[str]) -> Iterator[FileDataset]:
-    for file in sorted(path for path in folder.rglob("*") if path.is_file() and path.name != "DICOMDIR"):
+def _headers(sources: Iterable[Path | bytes], keywords: list[str]) -> Iterator[FileDataset]:
+    for each in sources:
         try:
+            file = BytesIO(each) if isinstance(each, bytes) else each
             yield dcmread(file, stop_before_pixels=True, specific_tags=list(keywords))
-        except (InvalidDicomError, EOFError, OSError):
+        except LIBRARY_ERRORS:
             continue
 
 

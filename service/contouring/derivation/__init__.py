@@ -1,0 +1,1 @@
+"""Structures made of other structures: margins, unions, crops, in millimetres on the CT's grid."""
