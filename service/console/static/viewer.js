@@ -428,6 +428,7 @@ async function open(section) {
     section.viewer = viewer;
     viewer.volume.hu.fill(LOWEST_HU);
     viewer.show(await drawing.json());
+    followChanges(viewer, base);
     await load(viewer, base);
   } catch (error) {
     const sentence = element("p", "viewer-failed");
@@ -435,6 +436,22 @@ async function open(section) {
     sentence.textContent = error.sentence || texts.failed;
     section.replaceChildren(sentence);
   }
+}
+
+// The page around us is kept up to date: when it changes and we have no contours, there may be some now.
+function followChanges(viewer, base) {
+  const page = viewer.section.closest(".case");
+  if (!page) return;
+  let waiting = null;
+  const changes = new MutationObserver((records) => {
+    if (viewer.rois.length || waiting || records.every(({ target }) => viewer.section.contains(target))) return;
+    waiting = setTimeout(async () => {
+      waiting = null;
+      const drawing = await asked(`${base}/contours`).then((answer) => answer.json()).catch(() => null);
+      if (drawing?.rois.length) viewer.show(drawing);
+    }, 300);
+  });
+  changes.observe(page, { childList: true, subtree: true });
 }
 
 // The slice that is looked at first, then the rest, from there outwards.
