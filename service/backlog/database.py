@@ -146,6 +146,9 @@ class Database:
             with self.reading() as conn:
                 if sa.inspect(conn).has_table(tables.ledger_version.name):
                     version = conn.execute(sa.select(tables.ledger_version.c.version)).scalar()
+        if version is not None and version > tables.SCHEMA_VERSION:
+            newer = f"The database is of version {version}, this program knows {tables.SCHEMA_VERSION}."
+            raise LedgerRefused("ledger.newer", f"{newer} Use the newer program, which has changed it.")
         if version != tables.SCHEMA_VERSION:
             sentence = (
                 "The database is absent or of another version. Start the node or run `delineate migrate`."

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 import typer
 
 from service.command_line.data_refusals import refusals
+from service.command_line.tables import printable
 
 if TYPE_CHECKING:
     from service.training_data.import_report import ImportReport
@@ -149,7 +150,7 @@ def _print_report(report: ImportReport) -> None:
         print("Names that stand for no structure; what is wanted goes into a file for --names:")
     for name, times in unmatched.most_common():
         like = report.suggestions.get(name, "")
-        print(f"  {times:>5} x {name}" + (f"   (like {like})" if like else ""))
+        print(f"  {times:>5} x {printable(name)}" + (f"   (like {like})" if like else ""))
     _print_remarks(report.all_remarks())
     if report.structures:
         print("Structures, and in how many cases they are known:")
@@ -174,6 +175,6 @@ def _print_remarks(remarks: Sequence[Remark]) -> None:
         print(f"{weight.value}: {code}, {len(same)} times")
         for one in same[:_SHOWN_OF_EACH]:
             where = " / ".join(filter(None, (one.folder, one.roi, one.structure if not one.roi else "")))
-            print(f"  {where or 'the data set'}: {one.sentence}")
+            print(printable(f"  {where or 'the data set'}: {one.sentence}"))
         if len(same) > _SHOWN_OF_EACH:
             print(f"  and {len(same) - _SHOWN_OF_EACH} more in the report")

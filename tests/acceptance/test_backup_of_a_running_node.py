@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import pydicom
 import pytest
 from analytic_bundle import STRUCTURES, small_ct, write_bundle
-from postgresql import Unavailable, cluster
 from running_node import ReceivingTps, RunningNode, send_ct
 
 from service.backlog.records import JobState
@@ -23,25 +21,12 @@ BEFORE = 2
 """So many are in the node for certain when the copy begins."""
 
 
-@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.peer)])
-def databases(request: pytest.FixtureRequest) -> Iterator[tuple[str, str]]:
-    """Of the node and of the one that is made from its copy."""
-    if request.param == "sqlite":
-        yield "sqlite", "sqlite"
-        return
-    try:
-        with cluster() as server:
-            yield server.new_database(), server.new_database()
-    except Unavailable as reason:
-        pytest.skip(str(reason))
-
-
-def node_in(folder: Path, tps: ReceivingTps, database: str) -> RunningNode:
+def node_in(folder: Path, tps: ReceivingTps) -> RunningNode:
     folder.mkdir()
     write_bundle(folder / "bundles" / "analytic")
     config = {
         "node": {
-            "quiet_seconds": 1, "hard_timeout_seconds": 60, "poll_seconds": 0.1, "database": database,
+            "quiet_seconds": 1, "hard_timeout_seconds": 60, "poll_seconds": 0.1,
             "bundles": [str(folder / "bundles")],
         },
         "senders": {"CTSCANNER": None},
@@ -57,14 +42,12 @@ def node_in(folder: Path, tps: ReceivingTps, database: str) -> RunningNode:
     return RunningNode(folder, config)
 
 
-def test_nothing_that_was_there_when_the_copy_began_is_lost(
-    tmp_path: Path, databases: tuple[str, str]
-) -> None:
+def test_nothing_that_was_there_when_the_copy_began_is_lost(tmp_path: Path) -> None:
     first_tps, second_tps = ReceivingTps(), ReceivingTps()
     series = [small_ct(tmp_path / f"ct-{seed}", seed) for seed in range(SERIES)]
     uids = [str(pydicom.dcmread(files[0], stop_before_pixels=True).SeriesInstanceUID) for files in series]
     sent = threading.Semaphore(0)
-    node = node_in(tmp_path / "first", first_tps, databases[0])
+    node = node_in(tmp_path / "first", first_tps)
 
     def send_all() -> None:
         for files in series:
@@ -85,7 +68,7 @@ def test_nothing_that_was_there_when_the_copy_began_is_lost(
     finally:
         node.kill_all()
         first_tps.close()
-    restored = node_in(tmp_path / "second", second_tps, databases[1])
+    restored = node_in(tmp_path / "second", second_tps)
     try:
         assert "Restored the database" in restored.command("restore", str(tmp_path / "copy")).stdout
         spool = Spool(restored.storage)

@@ -22,12 +22,13 @@ routes: [{name: all, when: {Modality: CT}, contour: external, send_to: [tps], mo
 """
 
 
-def node_in(folder: Path, *, used: bool = True) -> LoadedSite:
+def node_in(folder: Path, *, used: bool = True, database: str = "sqlite") -> LoadedSite:
     folder.mkdir()
-    loaded = parse(CONFIG, folder / "config.yaml", check_bundles=False)
+    text = CONFIG.replace("database: sqlite", f"database: {database.replace('+psycopg', '')}")
+    loaded = parse(text, folder / "config.yaml", check_bundles=False)
     loaded.storage.mkdir()
     if used:
-        ledger = Ledger(loaded.database_url)
+        ledger = Ledger(loaded.database_url, loaded.storage)
         ledger.migrate()
         ledger.close()
     return loaded
@@ -120,3 +121,34 @@ def test_what_the_database_holds_is_of_one_moment_and_whole(node, other, tmp_pat
     with copy.reading() as conn:
         assert conn.execute(tables.config.select()).mappings().one()["version"] == "v1"
     copy.close()
+
+
+@pytest.mark.peer
+def test_a_database_on_a_server_comes_back_in_an_empty_one_only(postgresql, tmp_path):
+    node = node_in(tmp_path / "node", database=postgresql.new_database())
+    ledger = Ledger(node.database_url, node.storage)
+    with ledger.begin() as conn:
+        ledger.save_config(conn, "v1", "the text")
+    ledger.close()
+    backup(node, tmp_path / "copy")
+    assert (
+        code_of(restore, node_in(tmp_path / "sqlite", used=False), tmp_path / "copy")
+        == "restore.other-database"
+    )
+    assert code_of(restore, node, tmp_path / "copy") == "restore.not-empty"
+    other = node_in(tmp_path / "other", used=False, database=postgresql.new_database())
+    restore(other, tmp_path / "copy")
+    copy = Ledger(other.database_url, other.storage)
+    copy.check()
+    with copy.reading() as conn:
+        assert conn.execute(tables.config.select()).mappings().one()["text"] == "the text"
+    copy.close()
+
+
+@pytest.mark.peer
+def test_a_server_that_is_away_leaves_no_copy(postgresql, tmp_path):
+    node = node_in(tmp_path / "node", used=False, database=postgresql.url("no_such_database"))
+    with pytest.raises(BackupRefused, match="pg_dump ended with") as caught:
+        backup(node, tmp_path / "copy")
+    assert caught.value.code == "backup.tool-failed"
+    assert not (tmp_path / "copy" / MANIFEST).exists()

@@ -53,6 +53,9 @@ def test_tables_of_a_newer_program_are_refused(ledger):
     with pytest.raises(LedgerRefused, match="newer program") as refused:
         ledger.migrate()
     assert refused.value.code == "ledger.newer"
+    with pytest.raises(LedgerRefused, match="newer program") as refused:
+        ledger.check()
+    assert refused.value.code == "ledger.newer"
 
 
 def test_two_writers_wait_for_one_another(ledger, new_job):

@@ -37,8 +37,9 @@ def test_the_summary_says_what_was_made_and_what_was_not(tmp_path):
 
 
 def test_without_a_case_the_report_is_shown_and_the_end_is_a_refusal(tmp_path):
-    export(tmp_path / "export", edit=renamed(**{name: f"x {name}" for name in BALLS}))
+    export(tmp_path / "export", edit=renamed(**{name: f"\x1b[2Jx {name}" for name in BALLS}))
     found = run(tmp_path / "export", "--out", tmp_path / "data")
+    assert "\x1b" not in found.output, "no name is a command to the terminal"
     assert isinstance(found.exception, DataRefused)
     assert found.exception.code == "data.empty"
     assert "x Bladder" in found.output
