@@ -1,5 +1,6 @@
 #!/bin/sh
-# Install the Debian packages that the tests talk to: DCMTK, Orthanc, dicom3tools, plastimatch, PostgreSQL, Chromium.
+# Install the Debian packages that the tests talk to: DCMTK, Orthanc, dicom3tools, plastimatch, PostgreSQL, Chromium,
+# and a library by which they take fsync away from a process.
 # Their daemons are kept from starting: policy-rc.d is put in place for the time of the installation and restored.
 set -eu
 packages=
@@ -11,6 +12,8 @@ need plastimatch /usr/bin/plastimatch
 ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || packages="$packages postgresql"
 need chromium /usr/bin/chromium
 need util-linux /sbin/runuser
+ls /usr/lib/*/libeatmydata.so >/dev/null 2>&1 || packages="$packages libeatmydata1"
+need e2fsprogs /sbin/mkfs.ext4
 [ -n "$packages" ] || exit 0
 if ! command -v apt-get >/dev/null || [ "$(id -u)" != 0 ]; then
     echo "Not installed:$packages. The tests that need them are skipped. As root on Debian: setup/debian.sh" >&2

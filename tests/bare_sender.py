@@ -162,8 +162,9 @@ class Peer:
         """Send the first part of a C-STORE and stop."""
         data = encoded(ds)
         self.send(self.store_request(ds.SOPInstanceUID))
-        for start in range(0, int(len(data) * fraction), chunk):
-            piece = data[start : min(start + chunk, int(len(data) * fraction))]
+        end = int(len(data) * fraction) & ~1  # fragments are of even length, PS3.8 section 9.3.5.1
+        for start in range(0, end, chunk):
+            piece = data[start : min(start + chunk, end)]
             self.send(self.p_data(1, 0, piece))
 
     def store(

@@ -24,9 +24,10 @@ def check(
 ) -> None:
     """Say every mistake of the configuration file, then what will not work as it stands."""
     from service.config.advice import warnings_of
+    from service.dicom.transport_security import unusable_sections
 
     loaded = _load(config)
-    for warning in warnings_of(loaded, connect=connect):
+    for warning in warnings_of(loaded, connect=connect, also=unusable_sections(loaded.site)):
         print(f"warning: {warning.said_of(config.name)}")
     site = loaded.site
     print(

@@ -92,7 +92,7 @@ def stall_between_pdus(scene: Scene) -> None:
 def drip(scene: Scene) -> None:
     """A byte now and then, for ever."""
     peer = scene.associated()
-    peer.send(b"\4\0\0\1\0\0")
+    peer.send(b"\4\0\0\0\x20\0")
 
     def go_on() -> None:
         with contextlib.suppress(OSError):

@@ -25,6 +25,7 @@ from service.backlog.engine import EngineClient, migrate
 from service.backlog.ledger import Ledger
 from service.backlog.operations import Operations
 from service.backlog.records import JobState
+from service.config.site import Retention
 
 pytestmark = pytest.mark.slow
 
@@ -37,7 +38,7 @@ JOBS = {
 
 SERIES = {"routed": 18, "refused": 1, "unrouted": 1, "ignored": 1}
 WAITING = {"queued", "contouring", "delivering"}
-YEARS = {"ct_days": 36500, "structure_set_days": 36500, "ledger_days": 36500}
+YEARS = {name: 36500 for name in Retention.model_fields}
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.peer)])
