@@ -1,5 +1,5 @@
 # Two commands: `make demo` runs the main job, `make test` runs every test. Each installs what it needs.
-.PHONY: setup demo test bench check format docs fuzz peers-table hosts
+.PHONY: setup demo test bench check format docs fuzz peers-table hosts chaos power-loss
 
 setup:
 	@setup/environment.sh
@@ -27,6 +27,19 @@ bench: setup
 bench-%: setup
 	@setup/debian.sh
 	PYTHONPATH=tests .venv/bin/python -m benchmarks $*
+
+# Kills anything at any time while CTs are under way, then counts: build/chaos.json and a picture beside it.
+SERIES ?= 200
+DATABASE ?= sqlite
+chaos: setup
+	@setup/debian.sh
+	PYTHONPATH=tests .venv/bin/python -m faults.chaos --series $(SERIES) --database $(DATABASE) $(if $(SEED),--seed $(SEED))
+
+# Cuts the power of the disk that spool and database lie on (root only): build/power-loss.json.
+CUTS ?= 50
+power-loss: setup
+	@setup/debian.sh
+	PYTHONPATH=tests .venv/bin/python -m faults.power_loss --cuts $(CUTS) --database $(DATABASE) $(if $(SEED),--seed $(SEED))
 
 # Hostile bytes for SECONDS, guided by coverage; corpus and findings stay in build/fuzz.
 SECONDS ?= 600

@@ -19,6 +19,11 @@ name positions in mm, numbers and configuration, never a patient, a date, a UID 
 
 from __future__ import annotations
 
+from typing import Final
+
+MODEL_KILLED: Final = "model.killed"
+"""Code of a model process that was ended by SIGKILL, and not by us."""
+
 
 class NodeError(Exception):
     """Base of all: ``code`` for machines, the message for people, ``retry`` if trying again may help."""

@@ -28,18 +28,34 @@ class Unavailable(Exception):
 
 
 class Cluster:
-    """A running server with trust authentication on loopback, or on an address that only tests see."""
+    """A running server with trust authentication on loopback, or on an address that only tests see.
 
-    def __init__(self, address: str = "127.0.0.1") -> None:
+    Args:
+        address: that it listens on.
+        parent: its data are below this folder; everybody must be able to look into it.
+        durable: what is committed reaches the disk, as it must where power is cut.
+        environment: further variables of the server.
+    """
+
+    def __init__(
+        self,
+        address: str = "127.0.0.1",
+        *,
+        parent: Path | None = None,
+        durable: bool = False,
+        environment: dict[str, str] | None = None,
+    ) -> None:
         self.address = address
         if not _VERSIONS:
             message = "PostgreSQL is not installed (Debian: postgresql)"
             raise Unavailable(message)
         self._bin = _VERSIONS[0]
         self._as_user = {"user": _USER, "group": _USER, "extra_groups": []} if os.geteuid() == 0 else {}
-        self.folder = Path(tempfile.mkdtemp(prefix="delineate-postgresql-"))
+        self.folder = Path(tempfile.mkdtemp(prefix="delineate-postgresql-", dir=parent))
         if self._as_user:
             shutil.chown(self.folder, _USER, _USER)
+        self._durable = "on" if durable else "off"
+        self._environment = os.environ | (environment or {})
         self._data = self.folder / "data"
         self._run(
             "initdb", "-D", self._data, "-U", _USER, "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync"
@@ -57,7 +73,7 @@ class Cluster:
             "listen_addresses": self.address,
             "port": self.port,
             "unix_socket_directories": self.folder,
-            "fsync": "off",
+            "fsync": self._durable,
             "max_connections": 200,
         }
         options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
@@ -67,6 +83,7 @@ class Cluster:
                 stdout=log,
                 stderr=log,
                 cwd=self.folder,
+                env=self._environment,
                 preexec_fn=_end_with_parent,
                 **self._as_user,
             )
@@ -134,9 +151,11 @@ class Cluster:
 
 
 @contextmanager
-def cluster() -> Iterator[Cluster]:
-    """A server for the length of the block."""
-    running = Cluster()
+def cluster(
+    parent: Path | None = None, *, durable: bool = False, environment: dict[str, str] | None = None
+) -> Iterator[Cluster]:
+    """A server for the length of the block; see :class:`Cluster`."""
+    running = Cluster(parent=parent, durable=durable, environment=environment)
     try:
         yield running
     finally:

@@ -40,12 +40,17 @@ class ReceivingTps:
         """UIDs under which something else came than before."""
         self.answer = answer or (lambda _count: 0x0000)
         self._lock = threading.Lock()
-        ae = AE(ae_title)
+        self.port = port
+        self.open()
+
+    def open(self) -> None:
+        """Listen, at first or again after :meth:`close`, then on the same port."""
+        ae = AE(self.ae_title)
         ae.add_supported_context(RTStructureSetStorage)
         ae.add_supported_context(Verification)
         ae.maximum_associations = 50
         self._server = ae.start_server(
-            ("127.0.0.1", port), block=False, evt_handlers=[(evt.EVT_C_STORE, self._store)]
+            ("127.0.0.1", self.port), block=False, evt_handlers=[(evt.EVT_C_STORE, self._store)]
         )
         assert self._server is not None
         self.port = int(self._server.socket.getsockname()[1])
@@ -88,7 +93,10 @@ class ReceivingTps:
         return self.of_series(series_instance_uid)
 
     def close(self) -> None:
-        self._server.shutdown()
+        """Listen no more; nothing happens if it does not."""
+        if self._server is not None:
+            self._server.shutdown()
+            self._server = None
 
 
 class NoticeBoard:

@@ -6,7 +6,8 @@ import ipaddress
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
-    from service.config.site import Site
+    from service.config.site import Sender, Site
+    from service.dicom.transport_security import PeerCertificate
 
 
 class Rejection(NamedTuple):
@@ -21,22 +22,57 @@ class Rejection(NamedTuple):
 CALLED_AE_TITLE: Final = Rejection(1, 1, 7, "association.called-ae-title-unknown")
 CALLING_AE_TITLE: Final = Rejection(1, 1, 3, "association.calling-ae-title-unknown")
 ADDRESS: Final = Rejection(1, 1, 1, "association.address-not-allowed")
+TLS_REQUIRED: Final = Rejection(1, 1, 1, "association.tls-required")
+CERTIFICATE: Final = Rejection(1, 1, 1, "association.certificate-not-of-this-sender")
 LIMIT: Final = Rejection(2, 3, 2, "association.limit-reached")
 SHUTTING_DOWN: Final = Rejection(2, 3, 1, "association.shutting-down")
 
 
-def judge(site: Site, *, calling: str, called: str, address: str) -> Rejection | None:
+class Connection(NamedTuple):
+    """What the transport says of a peer: whether it is TLS, and the certificate that it showed."""
+
+    tls: bool = False
+    certificate: PeerCertificate | None = None
+
+
+PLAIN: Final = Connection()
+
+
+def judge(
+    site: Site, *, calling: str, called: str, address: str, connection: Connection = PLAIN
+) -> Rejection | None:
     """Why this peer is turned away, or None. AE titles are compared case-sensitively, without padding."""
     if called.strip() not in (site.node.ae_title, *site.node.also_called):
         return CALLED_AE_TITLE
     if calling.strip() == site.node.ae_title and _is_this_machine(address, site.node.bind):
         return None  # the node's own health check
     if calling.strip() not in site.senders:
-        return CALLING_AE_TITLE
+        return None if calling.strip() in _answering(site) else CALLING_AE_TITLE
     sender = site.senders[calling.strip()]
     if sender is not None and sender.addresses and not _lies_in(address, sender.addresses):
         return ADDRESS
-    return None
+    return _judge_certificate(sender, connection) if sender is not None else None
+
+
+def _answering(site: Site) -> set[str]:
+    """Titles of destinations that call to say whether they keep what they acknowledged."""
+    wanted = [each for each in site.destinations.values() if each.storage_commitment]
+    return {(each.commitment.ae_title or each.ae_title).strip() for each in wanted}
+
+
+def _judge_certificate(sender: Sender, connection: Connection) -> Rejection | None:
+    """A sender whose certificate is configured comes over TLS and with that certificate, or not at all."""
+    names = {name.casefold() for name in sender.certificate_names}
+    if not names and not sender.certificate_fingerprints:
+        return None
+    if not connection.tls:
+        return TLS_REQUIRED
+    shown = connection.certificate
+    if shown is None:
+        return CERTIFICATE
+    right = not sender.certificate_fingerprints or shown.fingerprint in sender.certificate_fingerprints
+    named = not names or bool(names & shown.names)
+    return None if right and named else CERTIFICATE
 
 
 def plain_address(address: str) -> str:

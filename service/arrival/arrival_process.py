@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Final
 
 import pydicom
 
+from service.arrival.certificate_watch import CertificateWatch
+from service.arrival.commitments import Commitments
 from service.arrival.port_file import PortFile
 from service.arrival.receiver_place import ReceiverPlace
 from service.arrival.reception import Clock, Reception
@@ -77,14 +79,19 @@ def _receive(
     reception = Reception(watched.current, spool, ledger, engine, notify, clock)
     spool.open_landing()
     reception.take_up()
-    scp = StorageScp(lambda: watched.current().site, spool, reception, clock)
+    commitments = Commitments(lambda: watched.current().site, spool, ledger, engine, notify)
+    scp = StorageScp(lambda: watched.current().site, spool, reception, clock, commitments)
     port = scp.start(port_before)
-    port_file.listen(port)
-    _log.info("arrival.listening", port=port, ae_title=loaded.site.node.ae_title)
+    port_file.listen(port, scp.tls_port)
+    title = loaded.site.node.ae_title
+    if scp.tls_port is not None:
+        _log.info("arrival.listening-tls", port=scp.tls_port, ae_title=title)
+    _log.info("arrival.listening", port=port, ae_title=title)
     if not loaded.site.senders:
         _log.warning("arrival.no-senders")
     reserve_bytes = loaded.site.node.disk.reserve_gb * 1e9
     watchman = Watchman(lambda: watched.mistakes, spool.free_bytes, reserve_bytes, notify)
+    certificates = CertificateWatch(lambda: watched.current().site, notify, clock)
     try:
         while not stop.is_set():
             reception.wait()
@@ -92,6 +99,7 @@ def _receive(
                 _log.error("arrival.replaced")
                 os._exit(REPLACED)  # who sends to us just now hears no success and sends again
             _step(reception)
+            certificates.look()
             with contextlib.suppress(OSError):  # a disk that does not answer, which every C-STORE says
                 watchman.look()
             if place.is_shared:

@@ -16,8 +16,10 @@ from pynetdicom.association import Association
 from pynetdicom.fsm import InvalidEventError
 from pynetdicom.pdu_primitives import A_ABORT, A_ASSOCIATE, A_P_ABORT, A_RELEASE
 
-from service.arrival.dimse import Context, DimseReceiver, DimseViolation, Store
+from service.arrival.admission import PLAIN, Connection
+from service.arrival.dimse import DimseReceiver
 from service.arrival.instance import Origin
+from service.arrival.messages import Context, DimseViolation, NormalizedService, Store
 from service.arrival.pdu_stream import (
     P_DATA_TF,
     BoundedSocket,
@@ -26,7 +28,10 @@ from service.arrival.pdu_stream import (
     PduStream,
     PeerGone,
     PeerStalled,
+    SecuredPduStream,
 )
+from service.dicom.tls_failures import kind_of_failure
+from service.dicom.transport_security import peer_certificate
 from service.log import EventLog
 
 if TYPE_CHECKING:
@@ -35,6 +40,10 @@ if TYPE_CHECKING:
     from pynetdicom.ae import ApplicationEntity
 
     from service.arrival.admission import Rejection
+    from service.dicom.transport_security import ServerCredentials
+
+HANDSHAKE_SECONDS: Final = 15.0
+"""How long a TLS handshake may take in all."""
 
 LINGER_SECONDS: Final = 5.0
 """How long a peer may take to close the connection once the association is over; then we close it (ARTIM)."""
@@ -56,6 +65,9 @@ class Host(Protocol):
     def serve(self, association: ReceivingAssociation, origin: Origin) -> Store:
         """Where the association's C-STORE requests go."""
 
+    def normalized(self, origin: Origin) -> NormalizedService | None:
+        """Where N-ACTION and N-EVENT-REPORT requests of this peer go."""
+
     def gone(self, association: ReceivingAssociation, *, released: bool) -> None:
         """The association is over; called once, whether it was ever let in or not."""
 
@@ -69,15 +81,26 @@ class ReceivingAssociation(Association):
         connection: accepted.
         address: of the peer, as people write it.
         seconds: deadline of every read and send.
+        credentials: TLS from the first byte on; None for none.
     """
 
     def __init__(
-        self, ae: ApplicationEntity, host: Host, connection: socket.socket, address: str, seconds: float
+        self,
+        ae: ApplicationEntity,
+        host: Host,
+        connection: socket.socket,
+        address: str,
+        seconds: float,
+        credentials: ServerCredentials | None = None,
     ) -> None:
         super().__init__(ae, MODE_ACCEPTOR)
         self.host = host
         self._address = address
         self._over = self._warned = False
+        self._credentials = credentials
+        self._seconds = seconds
+        self._plain = connection
+        self.connection: Connection = PLAIN
         self._messages: DimseReceiver | None = None
         self._bounded = BoundedSocket(self, connection, seconds)
         self._stream = PduStream(connection, seconds, self._is_interrupted)
@@ -86,7 +109,8 @@ class ReceivingAssociation(Association):
     def run_reactor(self) -> None:
         """The thread: from the connection's first byte to its end."""
         try:
-            self._drive()
+            if self._credentials is None or self._secure(self._credentials):
+                self._drive()
         except InvalidEventError:  # what came does not go with where we are: the connection is of no use
             self._warn("association.out-of-step")
         except Exception as error:  # noqa: BLE001 - one association must never take the SCP down
@@ -95,6 +119,23 @@ class ReceivingAssociation(Association):
             self._bounded.close()
             self._messages = None  # and with it what was received of an instance that never ended
             self._end(released=False)
+
+    def _secure(self, credentials: ServerCredentials) -> bool:
+        """The handshake, in this thread, so that a peer that stalls in it holds up nobody else."""
+        seconds = min(HANDSHAKE_SECONDS, self._seconds)
+        try:
+            connection = credentials.context().wrap_socket(
+                self._plain, server_side=True, do_handshake_on_connect=False
+            )
+            self._bounded.secure(connection)
+            connection.settimeout(seconds)
+            connection.do_handshake()
+        except OSError as error:
+            _log.warning("tls.handshake-failed", address=self._address, kind=kind_of_failure(error))
+            return False
+        self.connection = Connection(tls=True, certificate=peer_certificate(connection))
+        self._stream = SecuredPduStream(connection, self._seconds, self._is_interrupted)
+        return True
 
     def _drive(self) -> None:
         machine = self.dul.state_machine
@@ -127,8 +168,9 @@ class ReceivingAssociation(Association):
                 events.put(event)
         except PeerGone:
             events.put("Evt17")
-        except (PduInvalid, DimseViolation):
-            self._warn("association.violated" if state == "Sta6" else "association.not-dicom")
+        except (PduInvalid, DimseViolation) as error:
+            event = "association.violated" if state == "Sta6" else "association.not-dicom"
+            self._warn(event, kind=str(error))
             events.put("Evt19")
         except (PeerStalled, Interrupted) as reason:
             if state == "Sta6" or isinstance(reason, PeerStalled):
@@ -142,7 +184,7 @@ class ReceivingAssociation(Association):
         try:
             return self.dul._decode_pdu(pdu)
         except Exception as error:
-            raise PduInvalid from error
+            raise PduInvalid("unreadable") from error
 
     def _settle(self) -> None:
         """Let the state machine, negotiation and release run until they wait for the peer again."""
@@ -188,7 +230,8 @@ class ReceivingAssociation(Association):
         }
         self._stream.established()
         peer_max_pdu = self.requestor.maximum_length or 0
-        self._messages = DimseReceiver(contexts, self.host.serve(self, origin), peer_max_pdu)
+        store, normalized = self.host.serve(self, origin), self.host.normalized(origin)
+        self._messages = DimseReceiver(contexts, store, peer_max_pdu, normalized)
 
     def _end(self, *, released: bool) -> None:
         if not self._over:
@@ -201,4 +244,8 @@ class ReceivingAssociation(Association):
         _log.warning(event, address=self._address, **facts)
 
     def _is_interrupted(self) -> bool:
+        """Asked while nothing comes, in this thread: the moment for what we have to report."""
+        if self._messages is not None and self.dul.state_machine.current_state == "Sta6":
+            for pdu in self._messages.idle():
+                self._bounded.send(pdu)
         return self.host.stopping

@@ -8,12 +8,31 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Final
 
+from service.arrival.command_sets import (
+    ACTION_TYPE,
+    DATA_SET_TYPE,
+    ERROR_COMMENT,
+    EVENT_TYPE,
+    FIELD,
+    MESSAGE_ID,
+    REQUESTED_CLASS,
+    REQUESTED_INSTANCE,
+    RESPONDED_TO,
+    SOP_CLASS,
+    SOP_INSTANCE,
+    STATUS,
+    command_set,
+    elements_of,
+    p_data,
+    two_bytes,
+)
 from service.arrival.instance import Claim, StoreStatus
+from service.arrival.messages import Answer, Context, DimseViolation, Normalized, NormalizedService, Store
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping
 
 LONGEST_COMMAND: Final = 1 << 16
 """Bytes of a command set; a real one has about 150."""
@@ -22,49 +41,14 @@ _C_STORE: Final = 0x0001
 _C_ECHO: Final = 0x0030
 _C_CANCEL: Final = 0x0FFF
 _RESPONSE: Final = 0x8000
+N_ACTION: Final = 0x0130
+N_EVENT_REPORT: Final = 0x0100
 _NO_DATA_SET: Final = 0x0101
 _SUCCESS: Final = 0x0000
 _UNRECOGNISED_OPERATION: Final = 0x0211
 
-_SOP_CLASS: Final = 0x0002
-_FIELD: Final = 0x0100
-_MESSAGE_ID: Final = 0x0110
-_RESPONDED_TO: Final = 0x0120
-_DATA_SET_TYPE: Final = 0x0800
-_STATUS: Final = 0x0900
-_ERROR_COMMENT: Final = 0x0902
-_SOP_INSTANCE: Final = 0x1000
 
 _pdv = struct.Struct(">LBB").unpack_from
-_command_element = struct.Struct("<HHL")
-
-
-class DimseViolation(ValueError):
-    """The peer breaks PS3.7 or PS3.8: the association must be aborted."""
-
-
-class Answer(NamedTuple):
-    """Status of a C-STORE and a remark of at most 64 characters, without any value of the data set."""
-
-    status: int
-    comment: str = ""
-
-
-class Store(Protocol):
-    """Where C-STORE requests go."""
-
-    def longest(self, sop_class_uid: str) -> int:
-        """How many bytes of a data set of this class are wanted; a longer one is thrown away unseen."""
-
-    def store(self, claim: Claim, parts: Sequence[memoryview], length: int) -> Answer:
-        """Take a data set of this ``length``; ``parts`` are empty if it is longer than was wanted."""
-
-
-class Context(NamedTuple):
-    """An accepted presentation context."""
-
-    sop_class_uid: str
-    transfer_syntax_uid: str
 
 
 @dataclass(slots=True)
@@ -93,9 +77,18 @@ class DimseReceiver:
         contexts: accepted presentation contexts by their id.
         store: where data sets go.
         peer_max_pdu: longest PDU the peer takes, 0 for any.
+        normalized: where N-ACTION and N-EVENT-REPORT go; None refuses them.
     """
 
-    def __init__(self, contexts: Mapping[int, Context], store: Store, peer_max_pdu: int) -> None:
+    def __init__(
+        self,
+        contexts: Mapping[int, Context],
+        store: Store,
+        peer_max_pdu: int,
+        normalized: NormalizedService | None = None,
+    ) -> None:
+        self._normalized = normalized
+        self._reported: dict[int, int] = {}
         self._contexts = contexts
         self._store = store
         self._peer_max_pdu = peer_max_pdu
@@ -147,8 +140,8 @@ class DimseReceiver:
             message = "the command set is absurdly long"
             raise DimseViolation(message)
         if last:
-            message_in.elements = _elements(message_in.command)
-            if message_in.number(_DATA_SET_TYPE) == _NO_DATA_SET:
+            message_in.elements = elements_of(message_in.command)
+            if message_in.number(DATA_SET_TYPE) == _NO_DATA_SET:
                 yield from self._complete()
 
     def _data(self, context_id: int, fragment: memoryview, *, last: bool) -> Iterator[bytes]:
@@ -157,7 +150,8 @@ class DimseReceiver:
             message = "data come without a command that announces them"
             raise DimseViolation(message)
         self._length += len(fragment)
-        if self._length <= self._store.longest(self._contexts[context_id].sop_class_uid):
+        sop_class = self._contexts[context_id].sop_class_uid
+        if self._length <= (self._store.longest(sop_class) or self._longest(sop_class)):
             self._parts.append(fragment)
         else:
             self._parts.clear()
@@ -169,72 +163,82 @@ class DimseReceiver:
         self._message, self._parts, self._length = None, [], 0
         if message_in is None:
             return
-        field = message_in.number(_FIELD)
+        field = message_in.number(FIELD)
         if field == _C_CANCEL:
             return
         if field & _RESPONSE:
-            message = "a response comes to a request that was never sent"
-            raise DimseViolation(message)
+            self._response(message_in, field)
+            return
         answer = Answer(_UNRECOGNISED_OPERATION)
         if field == _C_STORE:
             answer = self._c_store(message_in, parts, length)
+        elif field in (N_ACTION, N_EVENT_REPORT) and self._normalized is not None:
+            answer = Answer(self._normalized.take(self._request(message_in, field, parts)))
         elif field == _C_ECHO:
             answer = Answer(_SUCCESS)
         yield from self._respond(message_in, field, answer)
 
     def _c_store(self, message_in: _Message, parts: list[memoryview], length: int) -> Answer:
         context = self._contexts[message_in.context_id]
-        claim = Claim(context.sop_class_uid, message_in.uid(_SOP_INSTANCE), context.transfer_syntax_uid)
-        if message_in.uid(_SOP_CLASS) != context.sop_class_uid:
+        claim = Claim(context.sop_class_uid, message_in.uid(SOP_INSTANCE), context.transfer_syntax_uid)
+        if message_in.uid(SOP_CLASS) != context.sop_class_uid:
             return Answer(
                 StoreStatus.SOP_CLASS_NOT_SUPPORTED, "SOP class differs from the presentation context"
             )
         return self._store.store(claim, parts, length)
 
+    def idle(self) -> Iterator[bytes]:
+        """Nothing has come for a moment: the PDUs of what is to be reported."""
+        if self._normalized is None or self.busy or self._reported:
+            return
+        for number, notice in self._normalized.due():
+            message_id = len(self._reported) + 1
+            self._reported[message_id] = number
+            rows = [
+                (SOP_CLASS, notice.sop_class_uid.encode()),
+                (FIELD, two_bytes(N_EVENT_REPORT)),
+                (MESSAGE_ID, two_bytes(message_id)),
+                (DATA_SET_TYPE, two_bytes(0)),
+                (SOP_INSTANCE, notice.sop_instance_uid.encode()),
+                (EVENT_TYPE, two_bytes(notice.event_type)),
+            ]
+            yield from p_data(notice.context_id, command_set(rows), self._peer_max_pdu, command=True)
+            yield from p_data(notice.context_id, notice.data, self._peer_max_pdu, command=False)
+
+    def _longest(self, sop_class_uid: str) -> int:
+        return self._normalized.longest(sop_class_uid) if self._normalized is not None else 0
+
+    def _response(self, message_in: _Message, field: int) -> None:
+        number = self._reported.pop(message_in.number(RESPONDED_TO), None)
+        if field != N_EVENT_REPORT | _RESPONSE or number is None or self._normalized is None:
+            message = "a response comes to a request that was never sent"
+            raise DimseViolation(message)
+        self._normalized.answered(number, message_in.number(STATUS))
+
+    def _request(self, message_in: _Message, field: int, parts: list[memoryview]) -> Normalized:
+        action = field == N_ACTION
+        return Normalized(
+            field,
+            message_in.context_id,
+            self._contexts[message_in.context_id],
+            message_in.uid(REQUESTED_CLASS if action else SOP_CLASS),
+            message_in.uid(REQUESTED_INSTANCE if action else SOP_INSTANCE),
+            message_in.number(ACTION_TYPE if action else EVENT_TYPE),
+            b"".join(parts),
+        )
+
     def _respond(self, message_in: _Message, field: int, answer: Answer) -> Iterator[bytes]:
         elements = message_in.elements or {}
+        about = elements.get(SOP_CLASS) or elements.get(REQUESTED_CLASS, b"")
         rows = [
-            (_SOP_CLASS, elements.get(_SOP_CLASS, b"")),
-            (_FIELD, _number(field | _RESPONSE)),
-            (_RESPONDED_TO, _number(message_in.number(_MESSAGE_ID))),
-            (_DATA_SET_TYPE, _number(_NO_DATA_SET)),
-            (_STATUS, _number(answer.status)),
-            (_ERROR_COMMENT, answer.comment[:64].encode("ascii", "replace")),
-            (_SOP_INSTANCE, elements.get(_SOP_INSTANCE, b"")),
+            (SOP_CLASS, about),
+            (FIELD, two_bytes(field | _RESPONSE)),
+            (RESPONDED_TO, two_bytes(message_in.number(MESSAGE_ID))),
+            (DATA_SET_TYPE, two_bytes(_NO_DATA_SET)),
+            (STATUS, two_bytes(answer.status)),
+            (ERROR_COMMENT, answer.comment[:64].encode("ascii", "replace")),
+            (SOP_INSTANCE, elements.get(SOP_INSTANCE) or elements.get(REQUESTED_INSTANCE, b"")),
+            (EVENT_TYPE, elements.get(EVENT_TYPE, b"")),
+            (ACTION_TYPE, elements.get(ACTION_TYPE, b"")),
         ]
-        group = b"".join(_encoded(element, value) for element, value in rows if value)
-        command = _encoded(0x0000, struct.pack("<L", len(group))) + group
-        longest = self._peer_max_pdu - 6 if self._peer_max_pdu else len(command)
-        for start in range(0, len(command), max(longest, 1)):
-            piece = command[start : start + max(longest, 1)]
-            control = 3 if start + len(piece) == len(command) else 1
-            head = struct.pack(
-                ">BBLLBB", 4, 0, len(piece) + 6, len(piece) + 2, message_in.context_id, control
-            )
-            yield head + piece
-
-
-def _elements(command: bytearray) -> dict[int, bytes]:
-    found = {}
-    place = 0
-    while place < len(command):
-        if place + 8 > len(command):
-            message = "the command set ends too early"
-            raise DimseViolation(message)
-        group, element, length = _command_element.unpack_from(command, place)
-        place += 8 + length
-        if group != 0 or place > len(command):
-            message = "the command set cannot be read"
-            raise DimseViolation(message)
-        found[element] = bytes(command[place - length : place])
-    return found
-
-
-def _encoded(element: int, value: bytes) -> bytes:
-    if len(value) % 2:
-        value += b" " if element == _ERROR_COMMENT else b"\0"
-    return _command_element.pack(0, element, len(value)) + value
-
-
-def _number(value: int) -> bytes:
-    return value.to_bytes(2, "little")
+        yield from p_data(message_in.context_id, command_set(rows), self._peer_max_pdu, command=True)

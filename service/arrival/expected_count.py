@@ -12,10 +12,12 @@ from pydicom import Dataset
 from pynetdicom.ae import ApplicationEntity
 from pynetdicom.sop_class import StudyRootQueryRetrieveInformationModelFind as StudyRootFind  # type: ignore[attr-defined]
 
+from service.dicom.transport_security import client_context
 from service.log import EventLog
 
 if TYPE_CHECKING:
     from service.arrival.completeness import Question
+    from service.config.transport_security import ClientTls
 
 SECONDS: Final = 5.0
 """Deadline of connecting, of the association, and of each response."""
@@ -27,8 +29,14 @@ _PENDING: Final = (0xFF00, 0xFF01)
 _log = EventLog("arrival")
 
 
-def ask_sender(question: Question, *, own_ae_title: str, host: str, port: int) -> int | None:
-    """NumberOfSeriesRelatedInstances (0020,1209) of the series; None if the sender does not say."""
+def ask_sender(
+    question: Question, *, own_ae_title: str, host: str, port: int, tls: ClientTls | None = None
+) -> int | None:
+    """NumberOfSeriesRelatedInstances (0020,1209) of the series; None if the sender does not say.
+
+    Raises:
+        TlsUnusable: ``tls`` cannot be used as it stands.
+    """
     ae = ApplicationEntity(own_ae_title)
     ae.acse_timeout = ae.dimse_timeout = ae.network_timeout = ae.connection_timeout = SECONDS
     ae.add_requested_context(StudyRootFind)
@@ -37,7 +45,8 @@ def ask_sender(question: Question, *, own_ae_title: str, host: str, port: int) -
     identifier.StudyInstanceUID = question.study_instance_uid
     identifier.SeriesInstanceUID = question.series_instance_uid
     identifier.NumberOfSeriesRelatedInstances = None
-    association = ae.associate(host, port, ae_title=question.calling_ae_title)
+    secured = (client_context(tls), tls.server_name or host) if tls is not None else None
+    association = ae.associate(host, port, ae_title=question.calling_ae_title, tls_args=secured)
     if not association.is_established:
         _log.warning("find.no-association", ae_title=question.calling_ae_title, address=host, port=port)
         return None

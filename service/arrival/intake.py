@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Final, Protocol
 from pydicom.uid import CTImageStorage, EnhancedCTImageStorage, RTStructureSetStorage
 
 from service import failpoints
-from service.arrival.dimse import Answer
 from service.arrival.instance import StoreStatus, check_header
+from service.arrival.messages import Answer
 from service.arrival.spooled_series import file_header
 from service.dicom.transfer_syntaxes import discarded_classes
 from service.errors import InstanceRefused, SpoolUnavailable

@@ -14,7 +14,10 @@ from typing import TYPE_CHECKING, Final
 
 from pynetdicom.transport import AssociationSocket
 
+from service.dicom.transport_security import say_good_bye
+
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Callable
 
     from pynetdicom.association import Association
@@ -47,7 +50,7 @@ class PeerStalled(Exception):
 
 
 class PduInvalid(Exception):
-    """What comes is no PDU, or one longer than any we take."""
+    """What comes is no PDU, or one longer than any we take; the text is one word for what it may be."""
 
 
 class Interrupted(Exception):
@@ -91,7 +94,7 @@ class PduStream:
         self._fill(memoryview(header)[1:], one_pdu_seconds)
         kind, length = _header(header)
         if kind not in _PDU_TYPES or length > LONGEST_PDU:
-            raise PduInvalid
+            raise PduInvalid(_what_begins(header))
         pdu = bytearray(HEADER_BYTES + length)
         pdu[:HEADER_BYTES] = header
         self._fill(memoryview(pdu)[HEADER_BYTES:], one_pdu_seconds)
@@ -145,6 +148,22 @@ class PduStream:
                 self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, count)
 
 
+class SecuredPduStream(PduStream):
+    """PDUs off a TLS connection."""
+
+    def _wake_at(self, count: int) -> None:
+        """What the kernel holds are records: how many bytes of a PDU are in them it cannot say."""
+
+
+def _what_begins(header: bytearray) -> str:
+    """What a connection may be whose first bytes are no PDU's."""
+    if header[:2] == b"\x16\x03":
+        return "tls"
+    if bytes(header[:4]) in (b"GET ", b"POST", b"HEAD", b"OPTI", b"PUT "):
+        return "http"
+    return "too-long" if header[0] in _PDU_TYPES else "unknown"
+
+
 class BoundedSocket(AssociationSocket):
     """pynetdicom's socket of an accepted connection: no delay, a deadline for sending, closed for certain.
 
@@ -170,8 +189,13 @@ class BoundedSocket(AssociationSocket):
         except OSError:
             self.event_queue.put("Evt17")
 
+    def secure(self, connection: ssl.SSLSocket) -> None:
+        """Go on with TLS."""
+        self.socket = connection
+
     def _shutdown_socket(self) -> None:
         if self.socket is not None:
+            say_good_bye(self.socket)
             with contextlib.suppress(OSError):
                 self.socket.shutdown(socket.SHUT_RDWR)
             self.socket.close()

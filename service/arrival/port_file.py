@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from service.config.reader import LoadedSite
 
 PORT_FILE: Final = "arrival.port"
+"""Holds the port without TLS; that with TLS if it is the only one."""
+
+TLS_PORT_FILE: Final = "arrival.tls-port"
 STANDING_BY: Final = "standing-by"
 
 
@@ -21,6 +24,7 @@ class PortFile:
     def __init__(self, loaded: LoadedSite) -> None:
         self._own = loaded.host_folder / PORT_FILE
         self._shared = loaded.storage / PORT_FILE
+        self._tls = loaded.storage / TLS_PORT_FILE
 
     def port_before(self) -> int:
         """Where the process before this one listened, if it could not say good-bye; else 0."""
@@ -33,14 +37,16 @@ class PortFile:
         """We wait until the receiver is gone."""
         self._write(self._own, STANDING_BY)
 
-    def listen(self, port: int) -> None:
+    def listen(self, port: int, tls_port: int | None = None) -> None:
         """We receive."""
+        if tls_port is not None:
+            self._write(self._tls, str(tls_port))
         for file in {self._own, self._shared}:
             self._write(file, str(port))
 
     def remove(self) -> None:
         """We do not receive any more; to be called before another may."""
-        for file in {self._own, self._shared}:
+        for file in {self._own, self._shared, self._tls}:
             file.unlink(missing_ok=True)
 
     def remove_own(self) -> None:

@@ -193,7 +193,7 @@ class Reception:
             if sender is not None and sender.port is not None:
                 host = sender.host or question.sender_address
                 own = loaded.site.node.ae_title
-                count = ask_sender(question, own_ae_title=own, host=host, port=sender.port)
+                count = ask_sender(question, own_ae_title=own, host=host, port=sender.port, tls=sender.tls)
         except Exception as error:  # noqa: BLE001 - whatever a sender answers, the series must not wait for ever
             _log.failure("find.failed", error, ae_title=question.calling_ae_title)
         finally:

@@ -21,7 +21,8 @@ from service.backlog.records import Mode
 from service.config.consistency import SENDER
 from service.config.criteria import AE_KEYS, CompiledCriterion, compile_criterion
 from service.config.reader import LoadedSite
-from service.config.site import Criterion, Destination, Route
+from service.config.route_section import Criterion, Route
+from service.config.site import Destination
 from service.errors import SeriesRefused
 
 _MOST_CAREFUL_FIRST: Final = (Mode.SHADOW, Mode.HOLD, Mode.SEND)

@@ -8,40 +8,31 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import sys
 import threading
 import time
 from collections import Counter
 from typing import TYPE_CHECKING, Final
 
-from pynetdicom import _config, evt
-from pynetdicom.ae import ApplicationEntity
-from pynetdicom.presentation import PresentationContext
-from pynetdicom.transport import AddressInformation, AssociationServer, RequestHandler
+from pynetdicom import _config
 
-from service.arrival.admission import LIMIT, SHUTTING_DOWN, Rejection, judge, plain_address
+from service.arrival.admission import LIMIT, SHUTTING_DOWN, Rejection, judge
 from service.arrival.association import ReceivingAssociation
 from service.arrival.intake import Arrivals, Intake
-from service.dicom.transfer_syntaxes import accepted_contexts
-from service.dicom.uids import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
+from service.arrival.listener import Listener
+from service.dicom.transport_security import ServerCredentials
 from service.errors import NodeError
 from service.log import EventLog
 
 if TYPE_CHECKING:
-    import socket
     from collections.abc import Callable
 
+    from service.arrival.commitments import Commitments
     from service.arrival.instance import Origin
+    from service.arrival.messages import NormalizedService
     from service.backlog.spool import Spool
-    from service.config.site import Node, Site
+    from service.config.site import Site
 
-MAX_PDU_BYTES: Final = 128 * 1024
-"""The longest P-DATA-TF PDU we announce (PS3.8 Annex D.1)."""
-
-SPARE_CONNECTIONS: Final = 64
-"""Connections beyond the limit of associations that are heard out, so that each learns why it must wait."""
-
-_POLL_SECONDS: Final = 0.1  # how soon a stop is noticed; connections wake the server at once
+_LOOPBACK: Final = {"::": "::1", "::1": "::1"}
 _log = EventLog("arrival")
 
 
@@ -54,6 +45,7 @@ class StorageScp:
         spool: where instances are kept.
         arrivals: is told of every instance and of the end of every association.
         clock: seconds since the epoch.
+        commitments: takes requests for storage commitment and answers to ours; None refuses them.
     """
 
     def __init__(
@@ -62,7 +54,9 @@ class StorageScp:
         spool: Spool,
         arrivals: Arrivals,
         clock: Callable[[], float] = time.time,
+        commitments: Commitments | None = None,
     ) -> None:
+        self._commitments = commitments
         self._site = site
         self._node = site().node
         self._spool = spool
@@ -71,39 +65,52 @@ class StorageScp:
         self._lock = threading.Lock()
         self._open: dict[ReceivingAssociation, Intake | None] = {}
         self._numbers = itertools.count(1)
-        self._server: _Server | None = None
+        self._listeners: list[Listener] = []
+        self.tls_port: int | None = None
         self._refusing = False
         self.stopping = False
         self.discarded: Counter[str] = Counter()
         """How many instances were answered and thrown away, by SOP class UID."""
 
     def start(self, port_before: int = 0) -> int:
-        """Begin to listen; returns the port.
+        """Begin to listen; returns the port, that of TLS if it is the only one.
 
         Args:
             port_before: taken again if the configuration leaves the port open and it is free, so that senders
                 find a process that was started again where it was.
 
         Raises:
-            NodeError: the address or port cannot be had; the sentence says so.
+            NodeError: an address or port cannot be had; the sentence says so.
+            TlsUnusable: certificate or key cannot be used.
         """
         _config.LOG_HANDLER_LEVEL = "none"  # no identifiers in any log, and no time spent on formatting them
-        if port_before and not self._node.port:
+        node, tls = self._node, self._node.tls
+        credentials = ServerCredentials(tls) if tls is not None else None
+        bind = node.bind if node.plain_port == "on" else _LOOPBACK.get(node.bind, "127.0.0.1")
+        if port_before and not node.port and node.plain_port != "off":
             with contextlib.suppress(OSError):
-                self._server = _Server(self, self._node.model_copy(update={"port": port_before}))
+                self._listeners.append(Listener(self, node, bind, port_before))
+        if node.plain_port != "off" and not self._listeners:
+            self._listen(bind, node.port, "node")
+        if tls is not None:
+            self._listen(tls.bind or node.bind, tls.port, "node.tls", credentials)
+            self.tls_port = self._listeners[-1].port
+        for listener in self._listeners:
+            listener.start()
+        return self._listeners[0].port if self._listeners else 0
+
+    def _listen(self, bind: str, port: int, where: str, credentials: ServerCredentials | None = None) -> None:
         try:
-            self._server = self._server or _Server(self, self._node)
+            self._listeners.append(Listener(self, self._node, bind, port, credentials))
         except OSError as error:
+            for listener in self._listeners:
+                listener.server_close()
             sentence = (
-                f"Cannot listen on {self._node.bind}:{self._node.port} ({error.strerror}). "
-                "Stop what uses the port, or change node.bind or node.port."
+                f"Cannot listen on {bind}:{port} ({error.strerror}). "
+                f"Stop what uses the port, or change {where}.bind or {where}.port."
             )
-            _log.error("arrival.cannot-listen", address=self._node.bind, port=self._node.port)
+            _log.error("arrival.cannot-listen", address=bind, port=port)
             raise NodeError("arrival.cannot-listen", sentence) from None
-        threading.Thread(
-            target=self._server.serve_forever, args=(_POLL_SECONDS,), name="storage-scp", daemon=True
-        ).start()
-        return int(self._server.server_address[1])
 
     @property
     def open_associations(self) -> int:
@@ -114,13 +121,14 @@ class StorageScp:
     def stop(self, grace_seconds: float) -> None:
         """Turn new associations away, let open ones finish for a while, abort the rest, stop listening."""
         self._refusing = True
-        if self._server is None:
+        if not self._listeners:
             return
         deadline = time.monotonic() + grace_seconds
         while self.open_associations and time.monotonic() < deadline:
             time.sleep(0.05)
         self.stopping = True
-        self._server.shutdown()
+        for listener in self._listeners:
+            listener.shutdown()
         for thread in [found for found in threading.enumerate() if isinstance(found, ReceivingAssociation)]:
             if thread.host is self:
                 thread.join(timeout=3)
@@ -131,7 +139,11 @@ class StorageScp:
         rejection: Rejection | None = SHUTTING_DOWN
         if not self._refusing:
             rejection = judge(
-                site, calling=origin.calling_ae_title, called=origin.called_ae_title, address=origin.address
+                site,
+                calling=origin.calling_ae_title,
+                called=origin.called_ae_title,
+                address=origin.address,
+                connection=association.connection,
             )
         with self._lock:
             if rejection is None and len(self._open) >= self._node.max_associations:
@@ -163,6 +175,10 @@ class StorageScp:
             self._open[association] = intake
         return intake
 
+    def normalized(self, origin: Origin) -> NormalizedService | None:
+        """See :class:`service.arrival.association.Host`."""
+        return self._commitments.of(origin) if self._commitments is not None else None
+
     def gone(self, association: ReceivingAssociation, *, released: bool) -> None:
         """See :class:`service.arrival.association.Host`."""
         with self._lock:
@@ -171,78 +187,3 @@ class StorageScp:
                 self.discarded.update(intake.discarded)
         if intake is not None:
             intake.end(released=released)
-
-
-class _Server(AssociationServer):
-    """pynetdicom's server with a longer queue and no traceback on standard error."""
-
-    request_queue_size = 256
-    daemon_threads = True
-
-    def __init__(self, scp: StorageScp, node: Node) -> None:
-        self.scp = scp
-        self.seconds = float(node.network_timeout_seconds)
-        self.most_connections = node.max_associations + SPARE_CONNECTIONS
-        ae = ApplicationEntity(node.ae_title)
-        ae.implementation_class_uid = IMPLEMENTATION_CLASS_UID
-        ae.implementation_version_name = IMPLEMENTATION_VERSION_NAME
-        ae.maximum_pdu_size = MAX_PDU_BYTES
-        ae.maximum_associations = 100_000  # we count ourselves, and answer with the right code
-        ae.network_timeout = self.seconds
-        contexts = accepted_contexts(enhanced_ct=node.enhanced_ct, discard=node.accept_and_discard)
-        supported = []
-        for sop_class, syntaxes in contexts.items():
-            context = PresentationContext()
-            context.abstract_syntax = sop_class
-            context.transfer_syntax = list(syntaxes)
-            supported.append(context)
-        address = AddressInformation.from_addr_port(node.bind, node.port).as_tuple
-        super().__init__(ae, address, node.ae_title, supported, request_handler=_Handler)
-
-    def verify_request(self, request: object, client_address: tuple[str, int]) -> bool:  # noqa: ARG002
-        """Close connections at once that are too many even to be told so."""
-        connections = sum(isinstance(thread, ReceivingAssociation) for thread in threading.enumerate())
-        if connections < self.most_connections:
-            return True
-        _log.warning("association.too-many-connections", address=plain_address(client_address[0]))
-        return False
-
-    def handle_error(self, request: object, client_address: tuple[str, int]) -> None:  # noqa: ARG002
-        """Say what kind of thing went wrong, without its text."""
-        error = sys.exc_info()[1]
-        if error is not None:
-            _log.failure("association.not-begun", error, address=plain_address(client_address[0]))
-
-    def service_actions(self) -> None:
-        """Leave rubbish to Python's own collector; pynetdicom would stop everything for it twice a minute."""
-
-    def shutdown(self) -> None:
-        """Stop listening."""
-        super(AssociationServer, self).shutdown()
-        self.server_close()
-
-
-class _Handler(RequestHandler):
-    """Makes an association of each connection; the contexts are shared, not copied."""
-
-    server: _Server
-
-    def handle(self) -> None:
-        """Begin an association on this connection."""
-        connection: socket.socket = self.request
-        server = self.server
-        association = ReceivingAssociation(
-            self.ae, server.scp, connection, plain_address(self.client_address[0]), server.seconds
-        )
-        association._server = server
-        association.name = "association"
-        acceptor = association.acceptor
-        acceptor.maximum_length = self.ae.maximum_pdu_size
-        acceptor.ae_title = server.ae_title
-        acceptor.address_info = self.local
-        acceptor.implementation_class_uid = self.ae.implementation_class_uid
-        acceptor.implementation_version_name = self.ae.implementation_version_name
-        acceptor.supported_contexts = server.contexts
-        association.requestor.address_info = self.remote
-        evt.trigger(association, evt.EVT_CONN_OPEN, {"address": self.client_address})
-        association.start()

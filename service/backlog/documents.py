@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 if TYPE_CHECKING:
+    from service.backlog.commitment_records import Commitment
     from service.backlog.engine import Waiting
     from service.backlog.ledger import Attempt, Counts, Story
     from service.backlog.records import Delivery, Job, PatientIdentity, RecordedSeries
@@ -82,12 +83,16 @@ def story_document(story: Story, zone: str) -> dict[str, Any]:
         "volumes_cm3": dict(story.volumes_cm3),
         "seconds": dict(story.seconds),
         "findings": [asdict(finding) for finding in story.findings],
-        "deliveries": [_delivery_document(*each, zone) for each in story.deliveries],
+        "deliveries": [
+            _delivery_document(*each, story.commitments.get(each[0].id), zone) for each in story.deliveries
+        ],
         "events": [asdict(event) | {"at": iso(event.at, zone)} for event in story.events],
     }
 
 
-def _delivery_document(delivery: Delivery, attempts: Sequence[Attempt], zone: str) -> dict[str, Any]:
+def _delivery_document(
+    delivery: Delivery, attempts: Sequence[Attempt], commitment: Commitment | None, zone: str
+) -> dict[str, Any]:
     tried = [
         asdict(each) | {"started_at": iso(each.started_at, zone), "ended_at": iso(each.ended_at, zone)}
         for each in attempts
@@ -102,6 +107,8 @@ def _delivery_document(delivery: Delivery, attempts: Sequence[Attempt], zone: st
         "last_status": delivery.last_status,
         "next": iso(delivery.next_at, zone),
         "attempts": tried,
+        "commitment": commitment.state.value if commitment else None,
+        "failure_reason": commitment.failure_reason if commitment else None,
     }
 
 

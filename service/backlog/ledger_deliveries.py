@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
@@ -164,6 +165,7 @@ class DeliveryLedger(JobLedger):
         sentence: str,
         state: DeliveryState,
         next_at: float | None = None,
+        when_delivered: Callable[[sa.Connection], None] | None = None,
     ) -> DeliveryState:
         """Write down how an attempt ended and settle the job, in one transaction; the delivery's state now.
 
@@ -188,6 +190,8 @@ class DeliveryLedger(JobLedger):
             conn.execute(sa.update(t).where(t.c.id == delivery_id).values(**values, updated_at=now()))
             facts = {"destination": row.destination, "attempt": n, "status": status, "state": state.value}
             self.add_event(conn, job_id=row.job_id, code=code, sentence=sentence, facts=facts)
+            if when_delivered is not None and state is DeliveryState.DELIVERED:
+                when_delivered(conn)
             self.settle_job(conn, row.job_id)
         return state
 

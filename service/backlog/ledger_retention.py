@@ -10,6 +10,7 @@ from typing import Final
 import sqlalchemy as sa
 
 from service.backlog import ledger_tables as tables
+from service.backlog.commitment_tables import commitment, commitment_asked, commitment_request
 from service.backlog.database import now
 from service.backlog.ledger_story import StoryLedger
 from service.backlog.records import JobState, SeriesState
@@ -118,6 +119,8 @@ class RetentionLedger(StoryLedger):
                     _forget(conn, series)
                 if not ended:
                     conn.execute(sa.delete(tables.resent).where(tables.resent.c.at < before))
+                    old = commitment_asked.c.updated_at < before
+                    conn.execute(sa.delete(commitment_asked).where(old))
                     used = sa.select(tables.job.c.config_version)
                     t = tables.config
                     unused = (t.c.first_used_at < before) & t.c.version.not_in(used)
@@ -147,7 +150,8 @@ class RetentionLedger(StoryLedger):
 def _forget(conn: sa.Connection, series: EndedSeries) -> None:
     d = tables.delivery
     deliveries = sa.select(d.c.id).where(d.c.job_id.in_(series.job_ids))
-    conn.execute(sa.delete(tables.attempt).where(tables.attempt.c.delivery_id.in_(deliveries)))
+    for table in (tables.attempt, commitment_request, commitment):
+        conn.execute(sa.delete(table).where(table.c.delivery_id.in_(deliveries)))
     for table in (d, tables.finding):
         conn.execute(sa.delete(table).where(table.c.job_id.in_(series.job_ids)))
     conn.execute(sa.delete(tables.job).where(tables.job.c.series_id == series.id))

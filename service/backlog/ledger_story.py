@@ -10,8 +10,9 @@ import sqlalchemy as sa
 
 from models.volume import Finding, Severity
 from service.backlog import ledger_tables as tables
+from service.backlog.commitment_records import Commitment
 from service.backlog.database import now
-from service.backlog.ledger_deliveries import DeliveryLedger
+from service.backlog.ledger_commitments import CommitmentLedger
 from service.backlog.records import Delivery, Job, JobState, PatientIdentity, RecordedSeries
 
 
@@ -53,6 +54,7 @@ class Story:
         contoured_at: when the model's answer was recorded.
         successor: id of the job whose structure set replaces this one's.
         purged_at: when its structure sets were deleted.
+        commitments: by the id of those deliveries of which more than an acknowledgement is wanted.
     """
 
     job: Job
@@ -66,6 +68,7 @@ class Story:
     contoured_at: float | None
     successor: str | None
     purged_at: float | None
+    commitments: Mapping[int, Commitment]
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -109,7 +112,7 @@ class Counts:
     longest_wait_seconds: float
 
 
-class StoryLedger(DeliveryLedger):
+class StoryLedger(CommitmentLedger):
     """What people read."""
 
     def story(self, job_id: str) -> Story:
@@ -135,6 +138,9 @@ class StoryLedger(DeliveryLedger):
                 contoured_at=row["contoured_at"],
                 successor=conn.execute(successor.order_by(tables.job.c.created_at.desc())).scalar(),
                 purged_at=row["purged_at"],
+                commitments={
+                    each.id: found for each in deliveries if (found := self.commitment(each.id, conn))
+                },
             )
 
     def job_lines(

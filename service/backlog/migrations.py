@@ -10,7 +10,7 @@ from typing import Final
 
 import sqlalchemy as sa
 
-from service.backlog import account_tables  # noqa: F401 - its tables join the ledger's metadata
+from service.backlog import account_tables, commitment_tables  # noqa: F401 - their tables join the metadata
 from service.backlog import ledger_tables as tables
 
 _REFUSAL: Final = "the audit trail is append-only"
@@ -63,4 +63,8 @@ def _append_only(conn: sa.Connection) -> None:
         )
 
 
-_STEPS: Final[dict[int, Callable[[sa.Connection], None]]] = {1: _first, 2: _append_only}
+def _commitments(_conn: sa.Connection) -> None:
+    """Version 3: tables of storage commitment; nothing that was there changes."""
+
+
+_STEPS: Final[dict[int, Callable[[sa.Connection], None]]] = {1: _first, 2: _append_only, 3: _commitments}

@@ -12,8 +12,9 @@ from typing import Final
 
 import sqlalchemy as sa
 
+from service.backlog.commitment_records import AskedState, CommitmentState
 from service.backlog.database import now
-from service.backlog.engine import CONTOUR, DELIVER, EngineClient
+from service.backlog.engine import COMMIT, CONTOUR, DELIVER, EngineClient
 from service.backlog.ledger import Ledger, LedgerRefused, contour_key, deliver_key
 from service.backlog.ledger_deliveries import OPEN
 from service.backlog.records import Delivery, DeliveryState, Job, JobState, Mode
@@ -139,6 +140,31 @@ class Operations:
                 self._ledger.move_delivery(conn, sent.id, DeliveryState.DEAD, code=code, sentence=sentence)
                 self._ledger.settle_job(conn, sent.job_id)
 
+    def end_commitment(self, payload: str) -> None:
+        """The same for a row of storage commitment: nobody is asked, or answered, any more."""
+        kind, _, number = payload.partition(":")
+        if kind == "report":
+            self._ledger.move_asked(int(number), AskedState.UNREACHABLE)
+            return
+        sentence = "Asking for storage commitment failed in an unforeseen way. See the log, then resend."
+        state, code = CommitmentState.UNANSWERED, "commitment.set-aside"
+        self._ledger.end_commitment(int(number), state, code=code, sentence=sentence)
+
+    def _reconcile_commitments(self, known: set[str]) -> int:
+        """Submit questions and answers that the engine does not know."""
+        found = 0
+        for delivery_id in self._ledger.open_commitments():
+            if not _any_with(known, f"{COMMIT}:ask:{delivery_id}:"):
+                key = f"{COMMIT}:ask:{delivery_id}:r{int(now())}"
+                self._engine.submit_now(COMMIT, key, f"ask:{delivery_id}")
+                found += 1
+        for asked_id in self._ledger.open_asked():
+            if not _any_with(known, f"{COMMIT}:report:{asked_id}:"):
+                key = f"{COMMIT}:report:{asked_id}:r{int(now())}"
+                self._engine.submit_now(COMMIT, key, f"report:{asked_id}")
+                found += 1
+        return found
+
     def reconcile(self) -> int:
         """Submit what the ledger says is waiting and the engine does not know; how many.
 
@@ -151,7 +177,7 @@ class Operations:
         waiting = self._ledger.open_deliveries()
         deliveries = [each for each in waiting if _at_rest(each.next_at or each.updated_at)]
         known = before | self._engine.under_way()
-        found = 0
+        found = self._reconcile_commitments(known)
         for job in jobs:
             if not _any_with(known, f"{CONTOUR}:{job.id}:"):
                 with self._ledger.begin() as conn:

@@ -46,8 +46,11 @@ class SignIns:
             conn.execute(sa.insert(t).values(token_sha256=_hashed(token), **values))
         return token
 
-    def by_session(self, token: str, idle_minutes: float) -> Account | None:
-        """Whose session it is; None if it is none, has ended, or was left alone for too long."""
+    def by_session(self, token: str, idle_minutes: float, *, seen: bool = True) -> Account | None:
+        """Whose session it is; None if it is none, has ended, or was left alone for too long.
+
+        With ``seen=False`` this does not count as a sign of the person's presence.
+        """
         t, a, at = tables.sign_in_session, tables.account, now()
         query = sa.select(a.c.name, a.c.role, a.c.created_at, t.c.seen_at).join(t, t.c.account == a.c.name)
         ours = t.c.token_sha256 == _hashed(token)
@@ -56,7 +59,7 @@ class SignIns:
             row = conn.execute(query.where(ours, alive)).first()
         if row is None:
             return None
-        if at - row.seen_at > _SEEN_SECONDS:
+        if seen and at - row.seen_at > _SEEN_SECONDS:
             with self._ledger.begin() as conn:
                 conn.execute(sa.update(t).where(ours).values(seen_at=at))
         return Account(row.name, Role(row.role), row.created_at)

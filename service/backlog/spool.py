@@ -132,9 +132,16 @@ class Spool:
         return self.series_folder(series_instance_uid) / f"{hashed(sop_instance_uid)}.dcm"
 
     def job_folder(self, job_id: str) -> Path:
-        """Where a job's files lie; created."""
+        """Where a job's files lie; created.
+
+        Raises:
+            SpoolUnavailable: the disk is full, read-only or failing.
+        """
         folder = self.jobs / job_id
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        try:
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        except OSError as error:
+            raise _unavailable(error) from None
         return folder
 
     def folders(self) -> Iterator[Path]:

@@ -10,10 +10,11 @@ from zoneinfo import ZoneInfo
 from rich.console import Console
 from rich.table import Table
 
+from service.backlog.records import DeliveryState
 from service.command_line.tables import printable
 
 if TYPE_CHECKING:
-    from service.backlog.ledger import Attempt, JobLine, Story
+    from service.backlog.ledger import JobLine, Story
     from service.backlog.records import Delivery, RecordedSeries
     from service.backlog.retention import Purged
 
@@ -84,7 +85,7 @@ def print_story(story: Story, zone: str) -> None:
         where = f"{finding.structure}: " if finding.structure else ""
         console.print(f"{finding.severity.value.capitalize()}: {where}{finding.sentence}")
     if story.deliveries:
-        console.print(_deliveries_table(story.deliveries, zone))
+        console.print(_deliveries_table(story, zone))
     events = Table("When", "What", "Why", "Who")
     for event in story.events:
         why = event.sentence or ", ".join(f"{name} {value}" for name, value in event.facts.items())
@@ -134,11 +135,11 @@ def _head(story: Story, zone: str) -> list[tuple[str, str]]:
     ]
 
 
-def _deliveries_table(deliveries: Sequence[tuple[Delivery, Sequence[Attempt]]], zone: str) -> Table:
+def _deliveries_table(story: Story, zone: str) -> Table:
     table = Table("To", "State", "Attempt", "Began", "Took", "Status", "Outcome")
-    for delivery, attempts in deliveries:
+    for delivery, attempts in story.deliveries:
         again = "" if delivery.generation == 1 else f" (sent again, no. {delivery.generation})"
-        _row(table, f"{delivery.destination}{again}", delivery.state.value, "", "", "", "", "")
+        _row(table, f"{delivery.destination}{again}", _state(delivery, story), "", "", "", "", "")
         for each in attempts:
             took = "" if each.ended_at is None else f"{each.ended_at - each.started_at:.1f} s"
             answer = "" if each.status is None else f"0x{each.status:04X}"
@@ -146,6 +147,17 @@ def _deliveries_table(deliveries: Sequence[tuple[Delivery, Sequence[Attempt]]], 
         if delivery.next_at is not None:
             _row(table, "", "", "next", _time(delivery.next_at, zone), "", "", "")
     return table
+
+
+def _state(delivery: Delivery, story: Story) -> str:
+    """The delivery's state; of a delivered one, how far the destination has bound itself."""
+    if delivery.state is not DeliveryState.DELIVERED:
+        return delivery.state.value
+    found = story.commitments.get(delivery.id)
+    if found is None:
+        return f"{delivery.state.value}: acknowledged"
+    bound = found.state.value
+    return f"{delivery.state.value}: {bound if bound == 'committed' else f'acknowledged, {bound}'}"
 
 
 def _console() -> Console:

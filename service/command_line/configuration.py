@@ -8,9 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from pydicom import Dataset
-
-    from service.arrival.routing import Decision
+    from service.arrival.explanation import Explanation
     from service.config.reader import LoadedSite
 
 app = typer.Typer()
@@ -26,9 +24,10 @@ def check(
 ) -> None:
     """Say every mistake of the configuration file, then what will not work as it stands."""
     from service.config.advice import warnings_of
+    from service.dicom.transport_security import unusable_sections
 
     loaded = _load(config)
-    for warning in warnings_of(loaded, connect=connect):
+    for warning in warnings_of(loaded, connect=connect, also=unusable_sections(loaded.site)):
         print(f"warning: {warning.said_of(config.name)}")
     site = loaded.site
     print(
@@ -47,60 +46,52 @@ def explain(
     ] = None,
 ) -> None:
     """Say which routes each CT series of a folder would take, and why. Shows values of the images."""
-    from service.arrival.routing import route
-    from service.command_line.series_of_folder import series_of
-    from service.errors import SeriesRefused
+    from service.arrival.explanation import explained
+    from service.arrival.series_of_folder import series_of
 
     loaded = _load(config)
     found = series_of(folder, loaded)
     for series in found:
-        print(f"{series.title}")
-        if not series.is_ct:
-            print("  not a CT: it would not be contoured\n")
-            continue
-        caller = calling_ae or series.calling_ae
-        called = called_ae or series.called_ae or loaded.site.node.ae_title
-        print(f"  sent by {_caller(caller, loaded)} to {_called(called, loaded)}")
-        try:
-            decision = route(series.headers, caller, called, loaded)
-        except SeriesRefused as refused:
-            print(f"  REFUSED {refused.code}: {refused.sentence}\n")
-            continue
-        _print_decision(decision, series.headers, loaded)
+        _print(explained(series, loaded, calling_ae, called_ae), loaded)
     if not found:
         print("there is no DICOM image in this folder")
 
 
-def _caller(caller: str, loaded: LoadedSite) -> str:
-    if not caller:
-        return "(unknown: give --calling-ae)"
-    return caller if loaded.sender(caller) else f"{caller} (not under senders: it would be rejected)"
-
-
-def _called(called: str, loaded: LoadedSite) -> str:
-    return called if called in loaded.own_ae_titles else f"{called} (not ours: the caller would be rejected)"
-
-
-def _print_decision(decision: Decision, headers: list[Dataset], loaded: LoadedSite) -> None:
-    from service.arrival.attributes import shown_value
+def _print(it: Explanation, loaded: LoadedSite) -> None:
     from service.command_line.tables import printable
 
-    if decision.localizers:
-        print(f"  {len(decision.localizers)} of {len(headers)} images are localizers and set aside")
-    if decision.only_localizers:
+    print(printable(it.title))
+    if not it.is_ct:
+        print("  not a CT: it would not be contoured\n")
+        return
+    print(printable(f"  sent by {_caller(it)} to {_called(it)}"))
+    if it.refused is not None:
+        print(f"  REFUSED {it.refused[0]}: {it.refused[1]}\n")
+        return
+    if it.localizers:
+        print(f"  {it.localizers} of {it.images} images are localizers and set aside")
+    if it.only_localizers:
         print("  nothing else: the series would be ignored\n")
         return
-    slices = [headers[index] for index in decision.slices]
-    for reason in decision.reasons:
-        print(f"  {'takes' if reason.matched else 'not  '} {reason.route}: {reason.sentence}")
-        for keyword in [] if reason.matched else reason.keywords:
-            if keyword not in ("calling_ae", "called_ae"):
-                print(f"          {keyword} here: {printable(shown_value(slices, keyword))}")
-    for job in decision.jobs:
+    for each in it.routes:
+        print(f"  {'takes' if each.reason.matched else 'not  '} {each.reason.route}: {each.reason.sentence}")
+        for keyword, value in each.values:
+            print(f"          {keyword} here: {printable(value)}")
+    for job in it.jobs:
         label = loaded.site.protocols[job.protocol].model
         where = ", ".join(job.destinations) or "nowhere"
         print(f"  => {job.protocol} ({label}), {job.mode} to {where}, priority {job.priority}")
-    print("" if decision.jobs else "  => no route: kept, shown and not contoured\n")
+    print("" if it.jobs else "  => no route: kept, shown and not contoured\n")
+
+
+def _caller(it: Explanation) -> str:
+    if not it.calling_ae:
+        return "(unknown: give --calling-ae)"
+    return it.calling_ae if it.caller_known else f"{it.calling_ae} (not under senders: it would be rejected)"
+
+
+def _called(it: Explanation) -> str:
+    return it.called_ae if it.called_ours else f"{it.called_ae} (not ours: the caller would be rejected)"
 
 
 @app.command()

@@ -77,7 +77,8 @@ def _contour_folder(folder: Path, out: Path, wish: _Wish, models: ModelClient) -
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-    from service.command_line.series_of_folder import series_of
+    from service.arrival.series_of_folder import series_of
+    from service.command_line.tables import printable
     from service.errors import NodeError
 
     # Texts of the CT are shown as they are: "[...]" in a description is no markup.
@@ -92,7 +93,7 @@ def _contour_folder(folder: Path, out: Path, wish: _Wish, models: ModelClient) -
             files = [Path(header.filename) for header in series.headers]
             for name in wish.protocols:
                 file = out / (f"{name}.dcm" if len(found) == 1 else f"{number:02d}-{name}.dcm")
-                task = progress.add_task(f"{series.title}: {name}", total=1.0)
+                task = progress.add_task(f"{printable(series.title)}: {name}", total=1.0)
                 told = partial(_show, progress, task)
                 try:
                     lines = _contour_series(files, file, name, wish, models, told)

@@ -104,9 +104,8 @@ def _loaded(config: Path) -> LoadedSite:
 
 
 def _peer(loaded: LoadedSite, name: str) -> Peer:
-    from service.delivery.storage_scu import Peer
+    from service.delivery.association import peer_of
     from service.node.resending import destination_named
 
     at = destination_named(loaded, name)
-    title = at.calling_ae_title or loaded.site.node.ae_title
-    return Peer(at.ae_title, at.host, at.port, title, at.timeout_seconds)
+    return peer_of(at, at.calling_ae_title or loaded.site.node.ae_title)

@@ -92,11 +92,11 @@ def work(
 ) -> None:
     """Run a worker alone: contours, delivers, or both."""
     _begin("work")
-    from service.backlog.engine import QUEUES
+    from service.backlog.engine import CONTOUR, DELIVER
     from service.node.work import Work
     from service.process_life import stop_event
 
-    wanted = _wanted(queues, QUEUES, "--queues")
+    wanted = _wanted(queues, (CONTOUR, DELIVER), "--queues")
     if prepare and not _prepared(config):
         return
     stop = stop_event()

@@ -5,19 +5,22 @@ from __future__ import annotations
 import ipaddress
 import os
 import socket
-from collections.abc import Iterator
+import stat
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import combinations
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
+from service.config.certificates import ending_soon
 from service.config.consistency import SENDER
 from service.config.criteria import compile_criterion, folded
 from service.config.document import read_document
 from service.config.mistakes import KeyPath, Mistake, key_text, listed
 from service.config.reader import LoadedSite
-from service.config.site import Route
+from service.config.route_section import Route
+from service.config.tls_sections import tls_sections
 
 _CONNECT_SECONDS: Final = 2.0
 _NETWORK_FILE_SYSTEMS: Final = frozenset(
@@ -40,16 +43,20 @@ _MOUNTS: Final = Path("/proc/mounts")
 _Said = Iterator[tuple[KeyPath, str]]
 
 
-def warnings_of(loaded: LoadedSite, *, connect: bool = False) -> tuple[Mistake, ...]:
+def warnings_of(
+    loaded: LoadedSite, *, connect: bool = False, also: Iterable[tuple[KeyPath, str]] = ()
+) -> tuple[Mistake, ...]:
     """Everything that will not work as it stands, in the order of the file.
 
-    Names are looked up; only with ``connect`` is a TCP connection to each destination tried.
+    Names are looked up; only with ``connect`` is a TCP connection to each destination tried. ``also`` is what
+    others have found.
     """
     document = read_document(loaded.text)
     checks = [_listening, _senders, _routes, _modes, _hosts, _own_titles, _storage, _console, _mail]
+    checks.append(_certificates)
     if connect:
         checks.append(_connections)
-    said = [found for check in checks for found in check(loaded)]
+    said = [*also, *(found for check in checks for found in check(loaded))]
     return tuple(sorted({Mistake(document.line(path), key_text(path), sentence) for path, sentence in said}))
 
 
@@ -158,6 +165,23 @@ def _own_titles(loaded: LoadedSite) -> _Said:
             yield path, "is the node itself: structure sets would come back to it"
         elif folded(destination.ae_title) in own:
             yield path, "has the node's own AE title; most systems cannot tell the two apart"
+
+
+def _certificates(loaded: LoadedSite) -> _Said:
+    for end, sentence in ending_soon(loaded.site):
+        yield end.path, sentence
+    for path, section in tls_sections(loaded.site):
+        for key in ("key", "passphrase_file"):
+            file = getattr(section, key)
+            if file is not None and _others_may_read(Path(file)):
+                yield (*path, key), "can be read by other users of this machine; take that right from them"
+
+
+def _others_may_read(file: Path) -> bool:
+    try:
+        return bool(file.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO))
+    except OSError:
+        return False
 
 
 def _storage(loaded: LoadedSite) -> _Said:

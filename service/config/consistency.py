@@ -79,6 +79,7 @@ def cross_mistakes(document: Document) -> list[Mistake]:
     cross = Cross(document)
     _ae_titles(cross)
     _destinations(cross)
+    _transport_security(cross)
     _certificate(cross)
     _profiles(cross)
     cross.same(((("protocols", name), name) for name in cross.keys("protocols")), "the same name as")
@@ -123,6 +124,42 @@ def _destinations(cross: Cross) -> None:
                 f"is the same peer as {peers[peer]}, which would get every set twice; keep one of the two"
             )
             cross.say(("destinations", name), sentence)
+
+
+def _transport_security(cross: Cross) -> None:
+    """A certificate needs its key, a peer somebody to be trusted by, and a closed plain port another one."""
+    server = cross.at("node", "tls")
+    if cross.at("node", "plain_port") == "off" and server is None:
+        cross.say(("node", "plain_port"), "closes the only port there is; set node.tls, or write `on`")
+    if isinstance(server, dict):
+        _passphrase(cross, ("node", "tls"))
+        lax = truth(server.get("require_client_certificate")) is False
+        if not lax and "trusted_certificates" not in server:
+            sentence = "says nobody whom senders are trusted by; set trusted_certificates"
+            cross.say(("node", "tls"), f"{sentence}, or require_client_certificate: false")
+    for title in cross.keys("senders"):
+        for key in ("certificate_names", "certificate_fingerprints"):
+            if server is None and key in cross.keys("senders", title):
+                cross.say(("senders", title, key), "needs a port with TLS to be seen at; set node.tls")
+    for path in [("senders", title, "tls") for title in cross.keys("senders")] + [
+        ("destinations", name, "tls") for name in cross.keys("destinations")
+    ]:
+        if isinstance(cross.at(*path), dict):
+            _client_tls(cross, path)
+
+
+def _client_tls(cross: Cross, path: tuple[str, str, str]) -> None:
+    keys = cross.keys(*path)
+    _passphrase(cross, path)
+    if ("certificate" in keys) != ("key" in keys):
+        cross.say(path, "has one of certificate and key; it needs both, or neither")
+    if "trusted_certificates" not in keys and "fingerprints" not in keys:
+        cross.say(path, "would trust anybody; set trusted_certificates or fingerprints")
+
+
+def _passphrase(cross: Cross, path: tuple[str, ...]) -> None:
+    if {"passphrase", "passphrase_file"} <= set(cross.keys(*path)):
+        cross.say(path, "has both passphrase and passphrase_file; keep one")
 
 
 def _profiles(cross: Cross) -> None:

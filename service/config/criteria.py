@@ -17,7 +17,7 @@ from typing import Final
 from pydicom.datadict import dictionary_VR, keyword_dict, tag_for_keyword
 
 from service.config.mistakes import did_you_mean
-from service.config.site import Criterion, Presence, Single
+from service.config.route_section import Criterion, Presence, Single
 
 AE_KEYS: Final = ("called_ae", "calling_ae")
 _NUMERIC: Final = frozenset({"DS", "IS", "FL", "FD", "SS", "US", "SL", "UL", "SV", "UV", "US or SS"})

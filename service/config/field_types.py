@@ -20,6 +20,13 @@ _HOST_SAYS: Final = "a host name or an IP address, without port or protocol"
 _TIMEZONE_SAYS: Final = "the name of an IANA time zone such as Europe/Stockholm, or UTC"
 _DATABASE_SAYS: Final = "sqlite, or a URL such as postgresql://user@host/name"
 _WEB_SAYS: Final = "a URL that begins with http:// or https://"
+_FINGERPRINT_SAYS: Final = "a SHA-256 fingerprint: 64 hex digits, with or without colons, in quotes"
+NOT_REPEATED: Final = "writeOnly"
+"""Mark in the schema of a value that no message repeats."""
+
+_BY_NAME_SAYS: Final = (
+    "${NAME} with the name of an environment variable: this file is kept with every job and holds no secret"
+)
 _SOP_SAYS: Final = "a SOP class by keyword (RTPlanStorage), name (RT Plan Storage) or UID"
 
 
@@ -90,7 +97,18 @@ def _web_address(value: str) -> str:
     if parts.scheme not in ("http", "https") or not parts.hostname:
         message = _WEB_SAYS
         raise ValueError(message)
+    if parts.password is not None:
+        message = "a URL without password: this file is kept with every job"
+        raise ValueError(message)
     return value
+
+
+def _fingerprint(value: str) -> str:
+    digits = value.replace(":", "").lower()
+    if not re.fullmatch(r"[0-9a-f]{64}", digits):
+        message = _FINGERPRINT_SAYS
+        raise ValueError(message)
+    return digits
 
 
 def sop_class_uid(value: str) -> str | None:
@@ -152,6 +170,17 @@ Email = Annotated[
     StringConstraints(pattern=r"^[^@\s]+@[^@\s]+$"),
     _says("an e-mail address such as physics@hospital.example"),
 ]
+FileName = Annotated[
+    str,
+    StringConstraints(pattern=r"^[^\x00-\x1f]{1,1000}$"),
+    Field(json_schema_extra={ALLOWED: "the name of a file, not what it holds", NOT_REPEATED: True}),
+]
+Secret = Annotated[
+    str,
+    StringConstraints(pattern=r"^\$\{[A-Za-z_][A-Za-z0-9_]*\}$"),
+    Field(json_schema_extra={ALLOWED: _BY_NAME_SAYS, NOT_REPEATED: True}),
+]
+Fingerprint = Annotated[str, AfterValidator(_fingerprint), _says(_FINGERPRINT_SAYS)]
 Port = Annotated[int, Field(ge=0, le=65535)]
 PeerPort = Annotated[int, Field(ge=1, le=65535)]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -169,3 +198,4 @@ Profile = Annotated[
 ]
 SendAgain = Literal["ignore", "send_same", "contour_again"]
 RouteMode = Literal["send", "hold", "shadow", "off"]
+PlainPort = Literal["on", "loopback", "off"]

@@ -20,6 +20,7 @@ from service.config.protocol import Protocol
 from service.config.protocol_checks import bundle_folders_of, protocol_mistakes, with_all_structures
 from service.config.restart import FIXED, waiting_keys
 from service.config.site import Destination, Sender, Site
+from service.config.tls_sections import with_absolute_files
 from service.config.validation import validated_site
 from service.errors import ConfigInvalid
 from service.log import EventLog
@@ -104,7 +105,8 @@ class LoadedSite:
         host = (sender.host or sender_address) if sender else None
         if sender is None or sender.port is None or host is None:
             return None
-        return Destination(ae_title=ae_title, host=host, port=sender.port, profile=sender.profile)
+        at = Destination(ae_title=ae_title, host=host, port=sender.port, profile=sender.profile)
+        return at.model_copy(update={"tls": sender.tls})
 
     def under(self, started: Site) -> LoadedSite:
         """The same with the sections that are in force until the restart."""
@@ -146,6 +148,7 @@ def parse(
         raise ConfigInvalid(tuple(mistake.said_of(path.name) for mistake in _placed(document, mistakes)))
     in_force = site.node.bundles if bundles_in_force is None else bundles_in_force
     site = with_all_structures(site, bundle_folders_of(in_force, path.absolute().parent))
+    site = with_absolute_files(site, path.absolute().parent)
     version = hashlib.sha256(text.encode()).hexdigest()[:_VERSION_DIGITS]
     return LoadedSite(site, version, path.absolute(), text)
 

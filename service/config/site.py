@@ -13,16 +13,16 @@ from service.config.console_section import ConsoleSection
 from service.config.field_types import (
     AeTitle,
     Database,
+    Fingerprint,
     Host,
     Name,
     Network,
     OwnAddress,
     PeerPort,
+    PlainPort,
     Port,
     Profile,
-    RouteMode,
     Seconds,
-    SendAgain,
     SopClass,
     Text16,
     Text64,
@@ -31,8 +31,10 @@ from service.config.field_types import (
 )
 from service.config.notify_section import Notify
 from service.config.protocol import Protocol
+from service.config.route_section import Route
 from service.config.section import Section
 from service.config.tps_profile import Holes, ProfileRules, TpsProfile, TransferSyntax
+from service.config.transport_security import ClientTls, ServerTls
 
 
 class Retention(Section):
@@ -84,6 +86,10 @@ class Node(Section):
     )
     port: Port = Field(default=11112, description="port of the Storage SCP; 0 picks a free one")
     bind: OwnAddress = Field(default="127.0.0.1", description="address to listen on; 0.0.0.0 for all")
+    plain_port: PlainPort = Field(
+        default="on", description="DICOM without TLS on `port`: on, loopback (this machine only) or off"
+    )
+    tls: ServerTls | None = Field(default=None, description="DICOM over TLS on a port of its own")
     storage: str = Field(
         default="./var",
         min_length=1,
@@ -174,6 +180,15 @@ class Sender(Section):
     )
     find_count: bool = Field(default=False, description="ask it by C-FIND how many images the series has")
     profile: Profile = Field(default="generic", description="TPS profile used for `send_to: [sender]`")
+    certificate_names: list[Host] = Field(
+        default_factory=list,
+        description="names of which its certificate must bear one; it may then call over TLS only",
+    )
+    certificate_fingerprints: list[Fingerprint] = Field(
+        default_factory=list,
+        description="SHA-256 of the certificates it may show; it may then call over TLS only",
+    )
+    tls: ClientTls | None = Field(default=None, description="TLS when we call it at `port`")
 
 
 class Backoff(Section):
@@ -184,6 +199,20 @@ class Backoff(Section):
     longest_seconds: Seconds = Field(default=900.0, description="longest wait")
     give_up_hours: float = Field(
         default=48.0, gt=0, description="hours after which a delivery becomes a dead letter"
+    )
+
+
+class CommitmentPeer(Section):
+    """Storage commitment (PS3.4 Annex J): whom to ask, if not the destination's own AE, and for how long."""
+
+    ae_title: AeTitle | None = Field(default=None, description="AE title that is asked and that answers")
+    host: Host | None = Field(default=None, description="its host name or address")
+    port: PeerPort | None = Field(default=None, description="its TCP port")
+    answer_hours: float = Field(
+        default=1.0, gt=0, description="hours to wait for its answer before it is asked again"
+    )
+    give_up_hours: float = Field(
+        default=48.0, gt=0, description="hours after which it is asked no more and a person is told"
     )
 
 
@@ -205,36 +234,13 @@ class Destination(Section):
         default=None, description="encoding, if not as the profile says"
     )
     timeout_seconds: Seconds = Field(default=30.0, description="deadline of connecting and of every answer")
+    tls: ClientTls | None = Field(default=None, description="send over TLS")
     retry: Backoff = Field(default_factory=Backoff, description="when a failed delivery is tried again")
-
-
-class Presence(Section):
-    """Matches by presence alone."""
-
-    absent: bool = Field(description="true: missing or empty; false: there, whatever it says")
-
-
-Single = str | int | float | Presence
-Criterion = Single | list[Single]
-
-
-class Route(Section):
-    """Which CT gets which contours. Every route that matches applies."""
-
-    name: Text64 = Field(description="for people; no two routes share one")
-    when: dict[str, Criterion] = Field(
-        default_factory=dict,
-        description="called_ae, calling_ae or DICOM keywords, all must match; none: every series matches",
+    storage_commitment: bool = Field(
+        default=False, description="ask it to commit itself to keep what it has acknowledged"
     )
-    unless: dict[str, Criterion] = Field(
-        default_factory=dict, description="the route does not apply if any of these matches"
-    )
-    contour: str | list[str] = Field(description="protocol or protocols")
-    send_to: list[str] = Field(default_factory=list, description="destinations, or `sender`")
-    mode: RouteMode = Field(description="send, hold for release, shadow (contour, send nothing) or off")
-    priority: int = Field(default=100, ge=1, le=1000, description="1 runs first")
-    when_sent_again: SendAgain = Field(
-        default="send_same", description="the same series arrives again: ignore, send_same or contour_again"
+    commitment: CommitmentPeer = Field(
+        default_factory=CommitmentPeer, description="whom to ask for that, and for how long"
     )
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, Final
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from service.config.document import Document
+from service.config.field_types import NOT_REPEATED
 from service.config.mistakes import KeyPath, Mistake, did_you_mean, key_text, listed
 from service.config.plain_text import EMPTY
 from service.config.schema import allowed_at, keys_at, schema_at
@@ -15,6 +17,7 @@ from service.config.site import Site
 from service.config.yaml_traps import comment_hint
 
 _LONGEST_QUOTE: Final = 60
+_PASSWORD_OF_URL: Final = re.compile(r"(://[^:@/]*):.*@")
 _PLAINLY: Final = {
     "int_type": ", plainly written: no quotes, no leading zeros",
     "float_type": ", plainly written: no quotes, no leading zeros",
@@ -70,6 +73,8 @@ def _value_sentence(document: Document, detail: ErrorDetails, path: KeyPath) -> 
         _, sign, comment = document.source_at(path).partition(" #")
         hint = comment_hint(comment) if sign else ""
         return f"found nothing{hint}; allowed: {allowed}"
+    if schema_at(path).get(NOT_REPEATED):
+        return f"holds something else than it may, which is not repeated here; allowed: {allowed}"
     if detail["type"] == "too_short":
         return "lists nothing; allowed: at least one"
     near = did_you_mean(value, schema_at(path).get("enum", ())) if isinstance(value, str) else ""
@@ -82,6 +87,7 @@ def _allowed_key(path: KeyPath) -> str:
 
 def _shown(value: Any) -> str:  # noqa: ANN401 - whatever the file holds
     if isinstance(value, str):
+        value = _PASSWORD_OF_URL.sub(r"\1:...@", value)
         text = value if len(value) <= _LONGEST_QUOTE else value[:_LONGEST_QUOTE] + "..."
         return f"'{text}'"
     if isinstance(value, list):

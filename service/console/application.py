@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 
-from service.console import job_api, model_api, people_api, probes, refusals, session_api, site_api
+from service.console import job_api, model_api, pages, people_api, probes, refusals, session_api, site_api
 from service.console.measures import Measures
 from service.console.protection import Protection
 
@@ -32,6 +32,7 @@ def application(premises: Premises) -> FastAPI:
     app.include_router(probes.router, tags=["probes"])
     for part in (session_api, job_api, site_api, model_api, people_api):
         app.include_router(part.router)
+    pages.install(app, premises)
     tls = premises.started_with.site.console.tls_certificate is not None
     app.add_middleware(Protection, tls=tls)
     return app

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 COOKIE: Final = "delineate_session"
 CSRF_HEADER: Final = "X-CSRF-Token"
+REFRESH_HEADER: Final = "X-Refresh"
+"""Of what a page asks for by itself: nobody sits before it for that reason, and the session may end."""
+
 _SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
@@ -60,7 +63,9 @@ def caller_of(request: Request) -> Caller | None:
     session = request.cookies.get(COOKIE)
     if session is None:
         return None
-    account = premises.sign_ins.by_session(session, premises.started_with.site.console.idle_minutes)
+    by_itself = REFRESH_HEADER in request.headers
+    idle_minutes = premises.started_with.site.console.idle_minutes
+    account = premises.sign_ins.by_session(session, idle_minutes, seen=not by_itself)
     if account is None:
         return None
     if request.method not in _SAFE:

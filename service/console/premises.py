@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 class Premises:
     """Shared by all requests; every part may be used by several threads."""
 
-    def __init__(self, site: WatchedSite) -> None:
+    def __init__(self, site: WatchedSite, ending: threading.Event | None = None) -> None:
         self.site = site
+        self.ending = ending or threading.Event()
         self.started_with = site.current()
         loaded = self.started_with
         self.storage = loaded.storage

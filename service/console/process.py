@@ -44,7 +44,7 @@ def serve(site: WatchedSite, stop: threading.Event) -> None:
     loaded = site.current()
     listener = _listener(loaded)
     tls = _certificate(loaded)
-    premises = Premises(site)
+    premises = Premises(site, stop)
     premises.ledger.check()
     port = int(listener.getsockname()[1])
     port_file = loaded.storage / PORT_FILE

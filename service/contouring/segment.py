@@ -7,6 +7,7 @@ started again when it dies. torch is never imported here.
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -29,7 +30,7 @@ from service.contouring.model_link import (
     segmentation_of_json,
     send,
 )
-from service.errors import ModelRefused, SegmentationFailed
+from service.errors import MODEL_KILLED, ModelRefused, SegmentationFailed
 from service.log import QUIET, EventLog
 from service.process_life import Lifeline
 
@@ -106,8 +107,8 @@ class ModelClient:
         Raises:
             ModelRefused: the CT does not show what the model knows, the bundle does not fit its card, or the
                 answer cannot be used.
-            SegmentationFailed: ``model.timed-out``, ``model.crashed``, ``model.failed``,
-                ``model.out-of-memory``, ``model.not-started``.
+            SegmentationFailed: ``model.timed-out``, ``model.crashed``, ``model.killed``,
+                ``model.failed``, ``model.out-of-memory``, ``model.not-started``.
         """
         memory = fill if isinstance(fill, CtMemory) else CtMemory.filled(fill, grid, dtype)
         try:
@@ -180,10 +181,15 @@ class ModelClient:
         return SegmentationFailed(message["code"], message["sentence"])
 
     def _crashed(self) -> SegmentationFailed:
-        child = self._child
+        code = None if self._child is None else _exit_code(self._child)
         self._end(kill=True)
-        code = None if child is None else child.returncode
         _log.warning("model.crashed", exit_code=code)
+        if code == -signal.SIGKILL:
+            sentence = (
+                "The model process was killed from outside, by a person or because the machine had no memory "
+                "left; a fresh one is started."
+            )
+            return SegmentationFailed(MODEL_KILLED, sentence)
         reason = f"signal {-code}" if code is not None and code < 0 else f"exit code {code}"
         return SegmentationFailed(
             "model.crashed", f"The model process died ({reason}); a fresh one is started."
@@ -244,6 +250,14 @@ class ModelClient:
         except subprocess.TimeoutExpired:
             child.kill()
             child.wait()
+
+
+def _exit_code(child: subprocess.Popen[bytes]) -> int | None:
+    """How a child ended that has let its link go; None if it lives on all the same."""
+    try:
+        return child.wait(_END_SECONDS)
+    except subprocess.TimeoutExpired:
+        return None
 
 
 def _segmentation(reply: Message, memory: list[int], grid: Grid) -> Segmentation:

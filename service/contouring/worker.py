@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import pydicom
 
@@ -25,6 +25,7 @@ from service.contouring.profiles import Profile, profile_key, profile_named, pro
 from service.contouring.receiver_checks import OF_THE_RECEIVER
 from service.contouring.set_texts import Replaced
 from service.contouring.several_models import makers_in_words
+from service.contouring.tries import is_told_at, tries_for, wait_after
 from service.contouring.warming import warm_models
 from service.errors import (
     ConfigInvalid,
@@ -42,10 +43,6 @@ if TYPE_CHECKING:
     from service.contouring.segment import ModelClient
 
 _log = EventLog("contouring")
-
-TRIES: Final = 3
-"""How often a model may fail on one job before the job is set aside."""
-_RETRY_SECONDS: Final = (5.0, 30.0)
 
 
 class ContourWorker:
@@ -240,7 +237,7 @@ class ContourWorker:
         _log.warning("contour.ended", job=job.id, state=state.value, code=error.code)
 
     def _again(self, job: Job, tries: int, error: NodeError) -> Again | None:
-        if not error.retry or tries >= TRIES:
+        if not error.retry or tries >= tries_for(error):
             self._end(job, JobState.FAILED, error)
             return None
         with self._ledger.begin() as conn:
@@ -249,7 +246,9 @@ class ContourWorker:
             self._ledger.move_job(conn, job.id, JobState.QUEUED, code=error.code, sentence=error.sentence)
             key = contour_key(job.id, self._ledger.next_submission(conn, job.id))
         _log.warning("contour.again", job=job.id, code=error.code, attempt=tries)
-        return Again(key, f"{job.id}#{tries + 1}", _RETRY_SECONDS[tries - 1], priority=job.priority)
+        if is_told_at(tries, error):
+            self._notify.tell(error.code, error.sentence, job.id)  # once; it goes on by itself
+        return Again(key, f"{job.id}#{tries + 1}", wait_after(tries, error), priority=job.priority)
 
     def gave_up(self, payload: str) -> None:
         """The engine set a job aside, because this process died under it again and again."""

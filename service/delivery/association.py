@@ -10,27 +10,33 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import socket
+import ssl
 import struct
 import termios
 import threading
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from pynetdicom import AE, _config, evt
 from pynetdicom.pdu_primitives import MaximumLengthNotification
 from pynetdicom.transport import AddressInformation, AssociationSocket
 
 from service.delivery import outcome
+from service.dicom.tls_failures import kind_of_failure
+from service.dicom.transport_security import TlsUnusable, client_context, say_good_bye
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from ssl import SSLContext
+    from collections.abc import Callable, Sequence
 
     from pynetdicom.association import Association
     from pynetdicom.events import Event
-    from pynetdicom.pdu_primitives import A_ASSOCIATE
+    from pynetdicom.pdu_primitives import A_ASSOCIATE, SCP_SCU_RoleSelectionNegotiation
     from pynetdicom.presentation import PresentationContext
+
+    from service.config.site import Destination
+    from service.config.transport_security import ClientTls
+    from service.dicom.transport_security import ClientContext
 
 _config.STORE_SEND_CHUNKED_DATASET = True  # C-STORE from a path reads PDU by PDU and decodes nothing
 
@@ -44,13 +50,20 @@ _LOOK_EVERY_SECONDS: Final = 0.1
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """Where to send: the called AE, its address, the title we call with and the deadline of every answer."""
+    """Where to send: the called AE, its address, the title we call with, deadline of every answer, TLS."""
 
     ae_title: str
     host: str
     port: int
     calling_ae_title: str
     timeout_seconds: float = 30.0
+    tls: ClientTls | None = None
+
+
+def peer_of(destination: Destination, calling_ae_title: str) -> Peer:
+    """A destination of the configuration, called with that title."""
+    at = destination
+    return Peer(at.ae_title, at.host, at.port, calling_ae_title, at.timeout_seconds, at.tls)
 
 
 class _BoundedSocket(AssociationSocket):
@@ -60,11 +73,17 @@ class _BoundedSocket(AssociationSocket):
         if nr_bytes > _LARGEST_PDU_WE_READ:
             message = "PDU too long"
             raise OSError(message)
-        return super().recv(nr_bytes)
+        try:
+            return super().recv(nr_bytes)
+        except ssl.SSLError as error:  # with TLS 1.3 a server judges our certificate after our handshake
+            context = cast("ssl.SSLSocket", self.socket).context
+            cast("ClientContext", context).failure = error
+            raise
 
     def _shutdown_socket(self) -> None:
         """Close it in any case: pynetdicom leaves a descriptor open if the peer is gone already."""
         opened = cast("socket.socket", self.socket)
+        say_good_bye(opened)
         with contextlib.suppress(OSError):
             opened.shutdown(socket.SHUT_RDWR)
         opened.close()
@@ -72,7 +91,7 @@ class _BoundedSocket(AssociationSocket):
 
 class _Requestor(AE):
     def _create_socket(
-        self, assoc: Association, address: AddressInformation, tls_args: tuple[SSLContext, str] | None
+        self, assoc: Association, address: AddressInformation, tls_args: tuple[ssl.SSLContext, str] | None
     ) -> AssociationSocket:
         bounded = _BoundedSocket(assoc, address=address)
         if tls_args:
@@ -96,7 +115,7 @@ class Watch:
         self._socket: socket.socket | None = None
         self._over = threading.Event()
 
-    def handlers(self) -> list[tuple[evt.EventType, object]]:
+    def handlers(self) -> list[tuple[evt.EventType, Callable[[Event], Any]]]:
         """What pynetdicom shall call."""
         return [
             (evt.EVT_CONN_OPEN, self._on_connected),
@@ -173,21 +192,33 @@ def _bound_pdu_length(association: Association) -> None:
 
 
 def associate(
-    peer: Peer, contexts: Sequence[PresentationContext], watch: Watch
+    peer: Peer,
+    contexts: Sequence[PresentationContext],
+    watch: Watch,
+    *,
+    handlers: Sequence[tuple[evt.EventType, Callable[[Event], Any]]] = (),
+    roles: Sequence[SCP_SCU_RoleSelectionNegotiation] = (),
 ) -> Association | outcome.Outcome:
-    """Connect and negotiate; the outcome of a delivery if it fails."""
+    """Connect and negotiate, ``roles`` too (PS3.7 D.3.3.4); the outcome of a delivery if it fails."""
     requestor = _Requestor(ae_title=peer.calling_ae_title)
     requestor.connection_timeout = peer.timeout_seconds
     requestor.acse_timeout = peer.timeout_seconds
     requestor.dimse_timeout = None  # the watch decides: a long transfer is not a missing answer
     requestor.network_timeout = None  # counts only what we receive
     try:
+        context = client_context(peer.tls) if peer.tls is not None else None
+    except TlsUnusable as error:
+        return outcome.of_unusable_tls(error)
+    name = peer.tls.server_name if peer.tls is not None else None
+    try:
         association = requestor.associate(
             peer.host,
             peer.port,
             contexts=list(contexts),
             ae_title=peer.ae_title,
-            evt_handlers=watch.handlers(),  # type: ignore[arg-type]  # pynetdicom's alias lists tuples of one shape
+            tls_args=(context, name or peer.host) if context is not None else None,
+            ext_neg=list(roles),
+            evt_handlers=[*watch.handlers(), *handlers],
         )
     except socket.gaierror:
         return outcome.UNRESOLVED
@@ -197,6 +228,8 @@ def associate(
         )  # from now on only for the release
         return association
     watch.close()
+    if context is not None and context.failure is not None:
+        return outcome.of_tls_failure(kind_of_failure(context.failure))
     if watch.connected_at is None:
         return outcome.REFUSED
     if association.is_rejected:

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from service.errors import NodeError
+
 
 class Kind(StrEnum):
     """What to do next."""
@@ -165,6 +167,39 @@ def of_rejection(result: int, source: int, reason: int) -> Outcome:
         f"The destination rejected the association: it {why} ({result}/{source}/{reason}).",
         alarm=True,
     )
+
+
+_TLS_FAILURES: Final[dict[str, str]] = {
+    "not-trusted": "nobody whom `trusted_certificates` names has signed its certificate",
+    "expired": "its certificate has ended; have it renewed there",
+    "not-yet-valid": "its certificate does not count yet; look at the clocks of both",
+    "other-name": "its certificate bears another name; correct `host` or `server_name`",
+    "other-fingerprint": "its certificate is none of `fingerprints`; if it was renewed, enter the new one",
+    "our-certificate-missing": "it wants a certificate of ours; set `certificate` and `key`",
+    "our-certificate-refused": "it does not trust our certificate; have it entered there",
+    "version": "it speaks neither TLS 1.2 nor TLS 1.3",
+    "no-shared-cipher": "it knows none of the cipher suites of PS3.15 B.12, or wants another certificate",
+    "not-tls": "it does not speak TLS at this port",
+    "stalled": "it did not finish the handshake in time; perhaps it does not speak TLS at this port",
+    "connection-lost": "it closed the connection; perhaps it does not speak TLS at this port",
+}
+OUR_CERTIFICATE_REFUSED: Final = "delivery.tls-our-certificate-refused"
+
+
+def of_tls_failure(kind: str) -> Outcome:
+    """What a failed handshake means: a person must change something, at one of both ends."""
+    why = _TLS_FAILURES.get(kind, "the handshake failed")
+    return Outcome(
+        Kind.SLOW_RETRY,
+        f"delivery.tls-{kind}",
+        f"No TLS connection with the destination: {why}.",
+        alarm=True,
+    )
+
+
+def of_unusable_tls(error: NodeError) -> Outcome:
+    """Our own ``tls:`` section cannot be used."""
+    return Outcome(Kind.SLOW_RETRY, f"delivery.{error.code.replace('.', '-')}", error.sentence, alarm=True)
 
 
 REFUSED: Final = Outcome(

@@ -18,12 +18,15 @@ from service.backlog.ledger import LedgerRefused, deliver_key
 from service.backlog.records import DeliveryState, JobState
 from service.config.site import Backoff, Destination
 from service.delivery import outcome
+from service.delivery.association import peer_of
 from service.delivery.backoff import seconds_tried, wait_seconds
 from service.delivery.outcome import Kind, Outcome
-from service.delivery.storage_scu import Peer, send
+from service.delivery.storage_scu import send
 from service.log import EventLog
 
 if TYPE_CHECKING:
+    import sqlalchemy as sa
+
     from service.backlog.ledger import Ledger
     from service.backlog.notify import Notifies
     from service.backlog.records import Delivery, Job
@@ -43,9 +46,18 @@ class Sender:
         ledger: where attempts are recorded.
         site: the configuration in force at the moment, so that a corrected port counts for the next attempt.
         notify: told of dead letters and of whatever a person must look at.
+        want_commitment: called in the transaction in which a delivery is acknowledged, if its destination is
+            to commit itself to keep it.
     """
 
-    def __init__(self, ledger: Ledger, site: Callable[[], LoadedSite], notify: Notifies) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        site: Callable[[], LoadedSite],
+        notify: Notifies,
+        want_commitment: Callable[[sa.Connection, int], None] | None = None,
+    ) -> None:
+        self._want_commitment = want_commitment
         self._ledger = ledger
         self._site = site
         self._notify = notify
@@ -63,7 +75,8 @@ class Sender:
         early = (delivery.next_at or 0.0) - time.time()
         destination = self._destination(delivery, job)
         retry = destination.retry if destination else Backoff()
-        if early > _EARLY_SECONDS:  # this row came back after a crash, or beside one that a person submitted
+        is_real = early <= retry.longest_seconds + _EARLY_SECONDS  # else the clock was set back meanwhile
+        if early > _EARLY_SECONDS and is_real:  # it came back after a crash, or beside one of a person
             key = f"{deliver_key(delivery.id, delivery.attempts + 1)}@{int(time.time())}"
             return _again(delivery, job, key, min(early, retry.longest_seconds))
         try:
@@ -71,7 +84,7 @@ class Sender:
         except LedgerRefused:  # held or cancelled since we looked
             return None
         found = self._attempt(delivery, job, destination, attempt)
-        return self._finish(delivery, job, attempt, found, retry)
+        return self._finish(delivery, job, attempt, found, destination)
 
     def _stopped_with_its_job(self, delivery: Delivery, job: Job) -> bool:
         """A structure set whose job was replaced, cancelled or held must not leave."""
@@ -103,9 +116,7 @@ class Sender:
             found = outcome.NO_DESTINATION
         else:
             title = destination.calling_ae_title or self._site().site.node.ae_title
-            peer = Peer(
-                destination.ae_title, destination.host, destination.port, title, destination.timeout_seconds
-            )
+            peer = peer_of(destination, title)
             found = send(delivery.file, peer, sop_instance_uid=delivery.sop_instance_uid)
         if found.stored:
             failpoints.reach("deliver.after-success")
@@ -121,8 +132,9 @@ class Sender:
         return found
 
     def _finish(
-        self, delivery: Delivery, job: Job, attempt: int, found: Outcome, retry: Backoff
+        self, delivery: Delivery, job: Job, attempt: int, found: Outcome, destination: Destination | None
     ) -> Again | None:
+        retry = destination.retry if destination else Backoff()
         wait = wait_seconds(found.kind, attempt, retry)
         hours = None
         if wait is not None:
@@ -143,12 +155,21 @@ class Sender:
             sentence=found.sentence if wait is None else f"{found.sentence} Next attempt in {wait:.0f} s.",
             state=_STATES[found.kind],
             next_at=None if wait is None else time.time() + wait,
+            when_delivered=self._committing(delivery, destination),
         )
         if worth_telling and found.stored:  # after it: until then a crash would send it again
             self._tell(delivery, found, hours)
         if wait is None or state is not DeliveryState.RETRYING:
             return None
         return _again(delivery, job, deliver_key(delivery.id, attempt + 1), wait)
+
+    def _committing(
+        self, delivery: Delivery, destination: Destination | None
+    ) -> Callable[[sa.Connection], None] | None:
+        want = self._want_commitment
+        if want is None or destination is None or not destination.storage_commitment:
+            return None
+        return lambda conn: want(conn, delivery.id)
 
     def _tell(self, delivery: Delivery, found: Outcome, give_up_hours: float | None) -> None:
         sentence = f"Structure set for {delivery.destination}: {found.sentence}"

@@ -100,7 +100,7 @@ def send_all(files: Sequence[Path], peer: Peer) -> Iterator[tuple[Path, Outcome]
                     if found in _BROKEN:
                         break
         finally:
-            _end(association)
+            end(association)
             watch.close()
 
 
@@ -116,7 +116,7 @@ def echo(peer: Peer) -> Outcome:
     except RuntimeError:
         return outcome.ABORTED
     finally:
-        _end(association)
+        end(association)
         watch.close()
 
 
@@ -182,7 +182,8 @@ def _judged(answer: Dataset, watch: Watch) -> Outcome:
     return outcome.NO_RESPONSE if watch.expired else outcome.ABORTED
 
 
-def _end(association: Association) -> None:
+def end(association: Association) -> None:
+    """Release it, or abort it if that does not work."""
     if association.is_established:
         association.release()
     if not association.is_released:

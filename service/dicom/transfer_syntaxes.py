@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 
 VERIFICATION: Final = "1.2.840.10008.1.1"
+STORAGE_COMMITMENT: Final = "1.2.840.10008.1.20.1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +104,7 @@ def accepted_contexts(*, enhanced_ct: bool, discard: Sequence[str] = ()) -> dict
         contexts[str(EnhancedCTImageStorage)] = images
     contexts[str(RTStructureSetStorage)] = UNCOMPRESSED
     contexts[VERIFICATION] = UNCOMPRESSED
+    contexts[STORAGE_COMMITMENT] = UNCOMPRESSED
     return contexts
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from service.arrival.port_file import PORT_FILE, STANDING_BY
+from service.delivery.outcome import OUR_CERTIFICATE_REFUSED
 from service.delivery.storage_scu import Peer, echo
+from service.dicom.transport_security import own_certificate_both_ways
 from service.node.heartbeat import ages_seconds
 
 if TYPE_CHECKING:
@@ -14,7 +16,8 @@ if TYPE_CHECKING:
 _SILENT_SECONDS: Final = 15.0
 _ECHO_SECONDS: Final = 5.0
 _ANY: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 where to call a server that listens on all
-_TURNED_AWAY: Final = "delivery.association-rejected"  # it listens and decides, and does not know our title
+_TURNED_AWAY: Final = ("delivery.association-rejected", OUR_CERTIFICATE_REFUSED)
+"""It listens and decides, and does not know our title, or takes our certificate for no sender's."""
 
 
 def problems(loaded: LoadedSite) -> list[str]:
@@ -41,8 +44,14 @@ def _arrival_problems(loaded: LoadedSite) -> list[str]:
         port = int(said)
     except (FileNotFoundError, ValueError):
         return ["The Storage SCP does not listen."]
-    peer = Peer(node.ae_title, _ANY.get(node.bind, node.bind), port, node.ae_title, _ECHO_SECONDS)
+    bind, tls = node.bind, None
+    if node.plain_port == "off" and node.tls is not None:
+        bind = node.tls.bind or bind
+        tls = own_certificate_both_ways(node.tls)
+    elif node.plain_port == "loopback":
+        bind = "::1" if ":" in bind else "127.0.0.1"
+    peer = Peer(node.ae_title, _ANY.get(bind, bind), port, node.ae_title, _ECHO_SECONDS, tls)
     answer = echo(peer)
-    if answer.stored or answer.code == _TURNED_AWAY:
+    if answer.stored or answer.code in _TURNED_AWAY:
         return []
     return ["The Storage SCP does not answer C-ECHO."]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 import sqlalchemy as sa
 
 from service.backlog.database import sqlite_file
-from service.backlog.engine import CONTOUR, DELIVER, EngineClient, EngineWorker
+from service.backlog.engine import COMMIT, CONTOUR, DELIVER, EngineClient, EngineWorker
 from service.backlog.ledger import Ledger
 from service.backlog.notify import Notifier
 from service.backlog.operations import Operations
@@ -18,6 +18,7 @@ from service.backlog.retention import Retention, keep_purging
 from service.backlog.spool import Spool
 from service.backlog.watchdog import Watchdog, keep_watching
 from service.config.reader import WatchedSite
+from service.delivery.committer import Committer
 from service.delivery.sender import Sender
 from service.log import EventLog
 from service.node.heartbeat import Heartbeat, ages_seconds
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from service.contouring.worker import ContourWorker
 
 _DELIVERIES_AT_ONCE: Final = 8  # to different destinations; one at a time to each
+_COMMITMENTS_AT_ONCE: Final = 4
 _RECONCILE_SECONDS: Final = 900.0
 
 _log = EventLog("work")
@@ -77,7 +79,7 @@ class Work:
             if self._contouring is not None:
                 threading.Thread(target=self._contouring.warm, name="warm", daemon=True).start()
             contoured_at_once = self._contouring.jobs_at_once if self._contouring is not None else 1
-            at_once = {CONTOUR: contoured_at_once, DELIVER: _DELIVERIES_AT_ONCE}
+            at_once = {CONTOUR: contoured_at_once, DELIVER: _DELIVERIES_AT_ONCE, COMMIT: _COMMITMENTS_AT_ONCE}
             left = worker.run(handlers, stop, at_once)
             self._notifier.close()
         return left
@@ -103,7 +105,9 @@ class Work:
             )
             handlers[CONTOUR] = self._contouring.contour
         if DELIVER in self._queues:
-            handlers[DELIVER] = Sender(self._ledger, self._site.current, self._notifier).deliver
+            committer = Committer(self._ledger, self._engine, self._spool, self._site.current, self._notifier)
+            sender = Sender(self._ledger, self._site.current, self._notifier, committer.want)
+            handlers |= {DELIVER: sender.deliver, COMMIT: committer.handle}
         return handlers
 
     def _models(self) -> list[ModelClient]:
@@ -120,6 +124,12 @@ class Work:
         """The engine set a row aside: the ledger says so, and people hear of it."""
         if queue == CONTOUR and self._contouring is not None:
             self._contouring.gave_up(payload)
+            return
+        if queue == COMMIT:
+            self._operations.end_commitment(payload)
+            self._notifier.tell(
+                "commitment.set-aside", "Storage commitment failed in an unforeseen way; look at the log."
+            )
             return
         self._operations.set_aside(queue, payload.partition("#")[0])
         job_id = self._ledger.delivery(int(payload)).job_id if queue == DELIVER else payload.partition("#")[0]

@@ -6,29 +6,19 @@ Senders do what real ones do: what was not acknowledged they send again, what wa
 from __future__ import annotations
 
 import json
-import threading
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 
 import pydicom
 import pytest
 from analytic_bundle import STRUCTURES, small_ct, write_bundle
+from persistent_sender import Sender
 from postgresql import Unavailable, cluster
-from pydicom.uid import ExplicitVRLittleEndian
-from pynetdicom import build_context
-from pynetdicom.association import Association
-from pynetdicom.sop_class import CTImageStorage
 from running_node import ReceivingTps, RunningNode, free_port, series_of, wait_until
 
 from service.backlog.records import DeliveryState, JobState
 from service.backlog.spool import Spool
-from service.delivery.answers import answers_kept
-from service.delivery.association import Watch, associate
-from service.delivery.outcome import Outcome
-from service.delivery.storage_scu import Peer
 from service.dicom.ct_writer import uid_of
 
 pytestmark = [
@@ -47,83 +37,6 @@ ALL_PLACES = {
     "contour.queued", "contour.inferring", "contour.after-file", "contour.before-commit",
     "deliver.before-send", "deliver.sending", "deliver.after-success",
 }  # fmt: skip
-
-
-@dataclass
-class OpenTransfer:
-    """An association by which everything was sent that should be."""
-
-    association: Association
-    watch: Watch
-
-    def release(self) -> None:
-        """The proper end."""
-        self.association.release()
-        self.watch.close()
-
-    def abort(self) -> None:
-        """The end of one whose other side may be gone."""
-        self.association.abort()
-        self.watch.close()
-
-
-class Sender(threading.Thread):
-    """Sends series one after the other, ``at_once`` images in an association, until each is acknowledged."""
-
-    def __init__(
-        self, title: str, port: int, series: Sequence[list[Path]], at_once: int, may: Callable[[int], bool]
-    ) -> None:
-        super().__init__(name=title, daemon=True)
-        self.acknowledged: dict[str, Path] = {}
-        self.needless = 0
-        """How often an image was sent although it had been acknowledged."""
-        self._port = port
-        self._series = list(series)
-        self._at_once = at_once
-        self._may = may
-
-    def run(self) -> None:
-        for number, files in enumerate(self._series):
-            wait_until(partial(self._may, number), 300)
-            waiting = list(files)
-            while waiting:
-                transfer = self.begin(waiting)
-                if transfer is None:
-                    time.sleep(0.2)
-                else:
-                    transfer.release()
-
-    def begin(self, waiting: list[Path]) -> OpenTransfer | None:
-        """An association by which images were sent, still open; None if something went wrong.
-
-        What was acknowledged is taken from ``waiting``.
-        """
-        watch = Watch(30)
-        peer = Peer("DELINEATE", "127.0.0.1", self._port, self.name)
-        association = associate(peer, [build_context(CTImageStorage, ExplicitVRLittleEndian)], watch)
-        if isinstance(association, Outcome):
-            return None
-        transfer = OpenTransfer(association, watch)
-        with answers_kept(association):
-            for file in waiting[: self._at_once]:
-                ds = pydicom.dcmread(file)
-                uid = str(ds.SOPInstanceUID)
-                self.needless += uid in self.acknowledged
-                watch.expect(file.stat().st_size)
-                try:
-                    status = association.send_c_store(ds)
-                except RuntimeError:  # the association is gone
-                    status = pydicom.Dataset()
-                if status.get("Status") != 0x0000:
-                    transfer.abort()
-                    return None
-                self.acknowledged[uid] = file
-                waiting.remove(file)
-        return transfer
-
-    def keep_back(self) -> list[Path]:
-        """The last series, which the test sends itself."""
-        return self._series.pop()
 
 
 @dataclass

@@ -13,6 +13,8 @@ import pytest
 import yaml
 from running_node import ReceivingTps, RunningNode
 
+from service.node.supervisor import ROLES
+
 
 @pytest.fixture(scope="module")
 def dockerfile(repository: Path) -> list[str]:
@@ -24,9 +26,13 @@ def test_every_step_that_runs_something_is_one_script_of_ours(
     dockerfile: list[str], repository: Path
 ) -> None:
     steps = [line.split(maxsplit=1)[1] for line in dockerfile if line.startswith("RUN")]
-    assert steps == ["setup/environment.sh", "docker/prepare.sh"]
+    assert steps == [
+        "setup/environment.sh",
+        "setup/bill_of_materials.sh sbom.cdx.json",
+        "docker/prepare.sh",
+    ]
     for step in steps:
-        assert os.access(repository / step, os.X_OK)
+        assert os.access(repository / step.split()[0], os.X_OK)
 
 
 def test_everything_that_is_copied_exists_and_is_not_ignored(dockerfile: list[str], repository: Path) -> None:
@@ -70,7 +76,15 @@ def test_the_user_is_made_with_its_folders_and_a_good_configuration(repository: 
     assert subprocess.run(check, capture_output=True).returncode == 0
 
 
-@pytest.mark.parametrize("name", ["compose.yaml", "compose.gpu.yaml", "compose.postgresql.yaml"])
+COMPOSE_FILES = (
+    "compose.yaml",
+    "compose.gpu.yaml",
+    "compose.hosts.yaml",
+    "compose.hosts.gpu.yaml",
+)
+
+
+@pytest.mark.parametrize("name", COMPOSE_FILES)
 def test_compose_files_name_only_stages_that_exist(name: str, repository: Path) -> None:
     services = yaml.safe_load((repository / "docker" / name).read_text())["services"]
     for service in services.values():
@@ -84,6 +98,25 @@ def test_compose_files_name_only_stages_that_exist(name: str, repository: Path) 
             ).stdout
             for option in [word for word in command if word.startswith("--")]:
                 assert re.search(rf"{option}\b", help_text)
+
+
+def test_hosts_of_one_node_share_a_folder_and_a_database_and_can_be_scaled(repository: Path) -> None:
+    document = yaml.safe_load((repository / "docker" / "compose.hosts.yaml").read_text())
+    hosts = {name: each for name, each in document["services"].items() if name != "database"}
+    roles = [role for each in hosts.values() for role in each["command"][2].split(",")]
+    assert sorted(roles) == sorted(ROLES)  # nothing is left out and nothing done by two
+    for host in hosts.values():
+        assert host["command"][:2] == ["serve", "--roles"]
+        assert host["volumes"][1] == "${DELINEATE_STORAGE:-storage}:/var/lib/delineate"
+        assert host["depends_on"] == {"database": {"condition": "service_healthy"}}
+        assert "PGPASSWORD" in host["environment"]
+        assert "container_name" not in host  # either would keep a service from being scaled
+        assert "hostname" not in host
+        assert host["read_only"] is True
+    assert [name for name, each in hosts.items() if "ports" in each] == ["receiving"]
+    assert set(document["volumes"]) == {"storage", "database"}
+    with_gpu = yaml.safe_load((repository / "docker" / "compose.hosts.gpu.yaml").read_text())["services"]
+    assert set(with_gpu) <= set(hosts)
 
 
 @pytest.mark.slow

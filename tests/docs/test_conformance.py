@@ -8,12 +8,15 @@ from pathlib import Path
 import pytest
 
 from service.arrival import admission
+from service.arrival.association import HANDSHAKE_SECONDS
 from service.arrival.expected_count import SECONDS as FIND_SECONDS
 from service.arrival.instance import StoreStatus
-from service.arrival.storage_scp import MAX_PDU_BYTES
+from service.arrival.listener import MAX_PDU_BYTES
 from service.config.site import Backoff, Destination, Node
+from service.config.transport_security import ServerTls
 from service.delivery.outcome import Kind, of_status
 from service.dicom.transfer_syntaxes import TRANSFER_SYNTAXES, UNCOMPRESSED, accepted_contexts
+from service.dicom.transport_security import CIPHERS_OF_TLS_1_2
 from service.dicom.uids import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 
 
@@ -55,6 +58,8 @@ def test_rejections_are_those_of_the_code(statement: str) -> None:
         admission.CALLED_AE_TITLE,
         admission.CALLING_AE_TITLE,
         admission.ADDRESS,
+        admission.CERTIFICATE,
+        admission.TLS_REQUIRED,
         admission.LIMIT,
         admission.SHUTTING_DOWN,
     ]
@@ -97,6 +102,12 @@ def test_timeouts_are_the_defaults(statement: str) -> None:
         if section in sections:
             assert sections[section].model_fields[name].default == value, key
     assert listed["C-FIND to a sender"] == FIND_SECONDS
+
+
+def test_cipher_suites_and_the_port_of_tls_are_those_of_the_code(statement: str) -> None:
+    assert tuple(row[0] for row in rows(statement, "| suite of TLS 1.2 |")) == CIPHERS_OF_TLS_1_2
+    assert f"by default {ServerTls.model_fields['port'].default}" in statement
+    assert f"after {HANDSHAKE_SECONDS:.0f} s" in statement
 
 
 def test_identification_and_pdu_length_are_those_of_the_code(statement: str) -> None:

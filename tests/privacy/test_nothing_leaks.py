@@ -377,8 +377,8 @@ def test_after_a_purge_no_byte_of_the_patient_is_left(house: House) -> None:
     under_way = {"queued", "contouring", "held", "delivering"}
     for job in json.loads(house.node.command("jobs", "--patient", "CANARYID77", "--json").stdout)["jobs"]:
         if job["state"] in under_way:
-            house.node.command("cancel", job["id"])
-    wait_until(lambda: house.node.command(*asked, "--yes", check=False).returncode == 0)
+            house.node.command("cancel", job["job"])
+    wait_until(lambda: house.node.command(*asked, "--yes", check=False).returncode == 0, 180)
     assert patient_in(house.node.storage) == []
     assert json.loads(house.node.command("jobs", "--patient", "CANARYID77", "--json").stdout) == {
         "jobs": [],

@@ -14,11 +14,21 @@ keeps, and why:
 
 from __future__ import annotations
 
-from service.backlog.engine.client import CONTOUR, DELIVER, QUEUES, Again, EngineClient, Waiting, migrate
+from service.backlog.engine.client import (
+    COMMIT,
+    CONTOUR,
+    DELIVER,
+    QUEUES,
+    Again,
+    EngineClient,
+    Waiting,
+    migrate,
+)
 from service.backlog.engine.places import WorkerRefused
 from service.backlog.engine.worker import EngineWorker
 
 __all__ = [
+    "COMMIT",
     "CONTOUR",
     "DELIVER",
     "QUEUES",

@@ -15,7 +15,8 @@ from service.backlog.database import now, server_url, sqlite_file, use_write_ahe
 
 CONTOUR: Final = "contour"
 DELIVER: Final = "deliver"
-QUEUES: Final = (CONTOUR, DELIVER)
+COMMIT: Final = "commit"
+QUEUES: Final = (CONTOUR, DELIVER, COMMIT)
 
 APPLICATION: Final = "delineate"
 VERSION: Final = "1"  # constant for ever; a change of meaning gets another queue's name instead
@@ -203,6 +204,14 @@ class EngineClient:
     def mark_told(self, key: str) -> None:
         """People have been told that a row was set aside."""
         self._client.update_workflow_attributes(key, {"told": True})
+
+    def bring_forward(self, seconds: float) -> int:
+        """Let rows that are delayed become due that much earlier; how many there are."""
+        rows = self._client.list_workflows(status="DELAYED", load_input=False, load_output=False)
+        for row in rows:
+            due_ms = (row.delay_until_epoch_ms or 0) - round(1000 * seconds)
+            self._client.set_workflow_delay(row.workflow_id, delay_until_epoch_ms=max(0, due_ms))
+        return len(rows)
 
     def delete_finished(self, before: float) -> int:
         """Delete rows that ended before then (seconds since the epoch); how many."""

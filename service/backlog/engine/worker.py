@@ -14,17 +14,26 @@ from dbos import DBOS, DBOSConfig, DBOSPortableJSONSerializer
 
 from service.backlog.database import connect, now, server_url, sqlite_file
 from service.backlog.engine.bell import Bell
-from service.backlog.engine.client import APPLICATION, DELIVER, VERSION, Again, EngineClient, status_table
+from service.backlog.engine.client import (
+    APPLICATION,
+    COMMIT,
+    DELIVER,
+    VERSION,
+    Again,
+    EngineClient,
+    status_table,
+)
 from service.backlog.engine.places import SENDER, Places, WorkerRefused, executor_place
 from service.backlog.engine.reaper import Reaper
 from service.backlog.engine.room import Room, Stopped
+from service.backlog.engine.wall_clock import WallClock
 from service.backlog.liveness import Locks, locks_of
 from service.log import EventLog
 
 Handler = Callable[[str], Again | None]
 Told = Callable[[str, str], None]
 
-RUNS_BEFORE_SET_ASIDE: Final = {"contour": 6, DELIVER: 1000}
+RUNS_BEFORE_SET_ASIDE: Final = {"contour": 6, DELIVER: 1000, COMMIT: 1000}
 """A poison ends its process each time, six times in all; kills from outside hardly meet one row so often."""
 RUN_ALONE_AGAIN: Final = frozenset({"contour"})
 """Queues whose rows, begun before and not ended, run with no other beside them."""
@@ -217,9 +226,13 @@ class EngineWorker:
 
     def _watch(self, client: EngineClient, places: Places) -> None:
         reaper = Reaper(client, self._locks, self.executor_id, self._reap_after_seconds)
-        ticks = itertools.count()
+        ticks, clock = itertools.count(), WallClock()
         while not self._stop.wait(_TICK_SECONDS):
             try:
+                if back := clock.set_back_by():
+                    _log.warning(
+                        "engine.clock-set-back", seconds=round(back), count=client.bring_forward(back)
+                    )
                 if not places.keep(time.monotonic()):
                     continue
                 reaper.tick(time.monotonic())

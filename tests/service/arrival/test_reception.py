@@ -328,7 +328,7 @@ def test_sent_again_after_a_route_was_added_gets_the_new_job_only(make_desk):
 
 
 def _routes():
-    from service.config.site import Route
+    from service.config.route_section import Route
 
     return [Route(name="CT", contour="external", send_to=["tps"], mode="send")]
 

@@ -109,6 +109,13 @@ def test_a_storage_folder_that_cannot_be_made_is_said(tmp_path):
         Spool(tmp_path / "file")
 
 
+def test_a_jobs_folder_that_cannot_be_made_is_said(spool):
+    spool.jobs.rmdir()
+    spool.jobs.write_text("in the way", encoding="ascii")
+    with pytest.raises(SpoolUnavailable):
+        spool.job_folder("job")
+
+
 def test_a_folder_purged_in_the_middle_is_made_again(spool, monkeypatch):
     import service.backlog.spool as module
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from service.config.criteria import CriterionInvalid, check_keyword, compile_criterion
-from service.config.site import Presence
+from service.config.route_section import Presence
 
 ABSENT, PRESENT = Presence(absent=True), Presence(absent=False)
 

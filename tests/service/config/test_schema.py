@@ -94,7 +94,11 @@ def test_every_section_of_the_model_stands_in_the_reference():
         (("routes", 0, "mode"), "send, hold, shadow or off"),
         (("routes", 0, "contour"), "a text or a list, each entry a text"),
         (("protocols", "x", "structures", "y", "color"), '"#rrggbb" in quotes, such as "#ffd700"'),
-        (("senders", "x"), "the keys addresses, port, host, quiet_seconds, find_count, profile"),
+        (
+            ("senders", "x"),
+            "the keys addresses, port, host, quiet_seconds, find_count, profile, certificate_names, "
+            "certificate_fingerprints, tls",
+        ),
     ],
 )
 def test_what_is_allowed_is_said_in_words(path, words):

@@ -7,7 +7,8 @@ import pytest
 from models.catalog import find_bundle
 from service.config.advice import warnings_of
 from service.config.reader import LoadedSite, load
-from service.config.site import Node, Route
+from service.config.route_section import Route
+from service.config.site import Node
 
 
 @pytest.fixture(scope="module")

@@ -29,9 +29,10 @@ from service.backlog.records import (
 from service.backlog.spool import Spool
 from service.config.reader import LoadedSite, parse
 from service.contouring.contoured_ct import ContouredCt
-from service.contouring.worker import TRIES, ContourWorker, sop_instance_uid
+from service.contouring.tries import TRIES, TRIES_IF_KILLED
+from service.contouring.worker import ContourWorker, sop_instance_uid
 from service.dicom.ct_writer import SyntheticPatient, uid_of
-from service.errors import SegmentationFailed
+from service.errors import SegmentationFailed, SpoolUnavailable
 
 DESTINATIONS = {
     "tps": {"ae_title": "TPS", "host": "127.0.0.1", "port": 1},
@@ -389,6 +390,47 @@ def test_a_model_that_fails_is_asked_again_and_then_the_job_is_set_aside(room: R
     assert room.worker.contour(payload) is None
     assert room.state(job) == (JobState.FAILED, "model.crashed")
     assert room.told.codes == ["model.crashed"]
+
+
+def test_a_model_process_that_is_killed_from_outside_is_hardly_the_cts_doing(room: Room) -> None:
+    job = room.job(room.ct(1))
+
+    def fail() -> None:
+        raise SegmentationFailed("model.killed", "It was killed.")
+
+    room.models.meanwhile = fail
+    payload = job.id
+    for _ in range(TRIES_IF_KILLED - 1):
+        again = room.worker.contour(payload)
+        assert again is not None
+        payload = again.payload
+    room.models.meanwhile = lambda: None
+    assert room.worker.contour(payload) is None
+    assert room.state(job)[0] is JobState.DELIVERING
+    assert room.told.codes == []
+
+
+def test_a_disk_that_takes_nothing_is_waited_for_without_end_and_told_once(
+    room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = room.job(room.ct(1))
+
+    def full(_file: Path, _data: object) -> None:
+        raise SpoolUnavailable("spool.unavailable", "The disk is full.")
+
+    monkeypatch.setattr("service.contouring.worker.write_once", full)
+    payload, waits = job.id, []
+    for _ in range(10):
+        again = room.worker.contour(payload)
+        assert again is not None
+        payload = again.payload
+        waits.append(again.delay_seconds)
+    assert waits[:4] == [5, 30, 60, 60]
+    assert room.state(job) == (JobState.QUEUED, "spool.unavailable")
+    assert room.told.codes == ["spool.unavailable"]
+    monkeypatch.undo()
+    assert room.worker.contour(payload) is None
+    assert room.state(job)[0] is JobState.DELIVERING
 
 
 def test_a_ct_that_must_not_be_contoured_is_refused_and_told(room: Room) -> None:

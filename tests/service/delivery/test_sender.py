@@ -241,6 +241,15 @@ def test_a_row_that_comes_back_too_early_waits_without_an_attempt(desk: Any) -> 
     assert len(desk.attempts(delivery)) == 1
 
 
+def test_a_clock_that_was_set_back_keeps_nothing_waiting(desk: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    delivery = desk.delivery()
+    desk.deliver(delivery)
+    seven_hours_ago = time.time() - 7 * 3600
+    monkeypatch.setattr("service.delivery.sender.time.time", lambda: seven_hours_ago)
+    desk.deliver(delivery)
+    assert len(desk.attempts(delivery)) == 2
+
+
 def test_a_row_of_an_ended_delivery_does_nothing(desk: Any, scp: Start) -> None:
     desk.configure(scp().port)
     delivery = desk.delivery()

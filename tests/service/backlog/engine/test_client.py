@@ -95,6 +95,7 @@ def test_rows_are_counted_by_queue_and_state(client):
     assert client.counts() == {
         "contour": {"enqueued": 1, "delayed": 0, "pending": 0, "max_recovery_attempts_exceeded": 0},
         "deliver": {"enqueued": 1, "delayed": 1, "pending": 0, "max_recovery_attempts_exceeded": 0},
+        "commit": {"enqueued": 0, "delayed": 0, "pending": 0, "max_recovery_attempts_exceeded": 0},
     }
     assert set(client.counts()) == set(QUEUES)
     assert client.under_way() == {"contour:a:1", "deliver:1:1", "deliver:2:1"}
@@ -158,3 +159,12 @@ def test_a_job_created_and_submitted_in_one_transaction_survives_together(ledger
         client.submit(conn, "contour", f"contour:{job.id}:1", job.id)
     assert ledger.job(job.id).state is JobState.QUEUED
     assert client.under_way() == {f"contour:{job.id}:1"}
+
+
+def test_what_is_delayed_can_become_due_earlier(client):
+    client.submit_now("contour", "contour:soon:1", "soon", delay_seconds=3600)
+    client.submit_now("contour", "contour:now:1", "now")
+    assert client.bring_forward(3000) == 1
+    (waiting,) = [each for each in client.stuck(-4000) if each.key == "contour:soon:1"]
+    assert -601 < waiting.seconds < -590
+    assert client.status("contour:now:1") == "ENQUEUED"

@@ -1,9 +1,10 @@
-"""The DICOM series of a folder, headers only."""
+"""The DICOM series of a folder or of single files, headers only."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from io import BytesIO
 from pathlib import Path
 from typing import Final
 
@@ -11,7 +12,6 @@ from pydicom import Dataset, FileDataset, dcmread
 from pydicom.uid import CTImageStorage, EnhancedCTImageStorage
 
 from service.arrival.routing import keywords_to_read
-from service.command_line.tables import printable
 from service.config.reader import LoadedSite
 from service.dicom.library_errors import LIBRARY_ERRORS
 
@@ -31,9 +31,15 @@ class FolderSeries:
 
 def series_of(folder: Path, loaded: LoadedSite) -> list[FolderSeries]:
     """Every series below ``folder``; files that are not DICOM are passed over."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != "DICOMDIR")
+    return series_among(files, loaded)
+
+
+def series_among(sources: Iterable[Path | bytes], loaded: LoadedSite) -> list[FolderSeries]:
+    """Every series among files, or beginnings of files; what is not DICOM is passed over."""
     keywords = [*_SHOWN, *keywords_to_read(loaded)]
     by_uid: dict[tuple[str, str], FolderSeries] = {}
-    for header in _headers(folder, keywords):
+    for header in _headers(sources, keywords):
         try:
             key = (str(header.get("SeriesInstanceUID", "")), str(header.get("SOPClassUID", "")))
             begun = _begun(header)
@@ -45,9 +51,10 @@ def series_of(folder: Path, loaded: LoadedSite) -> list[FolderSeries]:
     return sorted(by_uid.values(), key=lambda series: series.title)
 
 
-def _headers(folder: Path, keywords: list[str]) -> Iterator[FileDataset]:
-    for file in sorted(path for path in folder.rglob("*") if path.is_file() and path.name != "DICOMDIR"):
+def _headers(sources: Iterable[Path | bytes], keywords: list[str]) -> Iterator[FileDataset]:
+    for each in sources:
         try:
+            file = BytesIO(each) if isinstance(each, bytes) else each
             yield dcmread(file, stop_before_pixels=True, specific_tags=list(keywords))
         except LIBRARY_ERRORS:
             continue
@@ -56,11 +63,9 @@ def _headers(folder: Path, keywords: list[str]) -> Iterator[FileDataset]:
 def _begun(header: FileDataset) -> FolderSeries:
     meta = header.file_meta
     return FolderSeries(
-        title=printable(
-            f"series {header.get('SeriesNumber') or '?'}, {header.get('Modality') or '?'}, "
-            f"'{header.get('SeriesDescription') or ''}'"
-        ),
+        title=f"series {header.get('SeriesNumber') or '?'}, {header.get('Modality') or '?'}, "
+        f"'{header.get('SeriesDescription') or ''}'",
         is_ct=header.get("SOPClassUID") in (CTImageStorage, EnhancedCTImageStorage),
-        calling_ae=printable(str(meta.get("SourceApplicationEntityTitle", "") or "")).strip(),
-        called_ae=printable(str(meta.get("ReceivingApplicationEntityTitle", "") or "")).strip(),
+        calling_ae=str(meta.get("SourceApplicationEntityTitle", "") or "").strip(),
+        called_ae=str(meta.get("ReceivingApplicationEntityTitle", "") or "").strip(),
     )

@@ -1,0 +1,77 @@
+"""The structures of a case as its table shows them: colour, volume, from which slice to which."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from service.errors import StructureSetInvalid
+
+if TYPE_CHECKING:
+    from service.backlog.ledger import Story
+
+_NO_COLOR: Final = "#808080"
+
+
+@dataclass(frozen=True, slots=True)
+class Structure:
+    """One row.
+
+    Attributes:
+        name: ROI Name, or the model's own name while there is no structure set.
+        color: ``#rrggbb``.
+        volume_cm3: as the model's answer had it, None if it is not known under this name.
+        slices: how many have a contour.
+        from_mm, to_mm: lowest and highest position of a contour along z of the patient (LPS), None if none.
+    """
+
+    name: str
+    color: str
+    volume_cm3: float | None
+    slices: int
+    from_mm: float | None
+    to_mm: float | None
+
+
+def structure_set_of(story: Story, storage: Path) -> Path | None:
+    """A structure set of the job that is still on disk: one that was to be sent, else any that was made."""
+    sent = [delivery.file for delivery, _ in story.deliveries]
+    made = sorted((storage / "jobs" / story.job.id).glob("rtstruct*.dcm"))
+    return next((file for file in (*reversed(sent), *made) if file.is_file()), None)
+
+
+def structures_of(story: Story, file: Path | None) -> list[Structure]:
+    """In the order of the structure set; of the model's volumes alone if there is none to be read."""
+    if file is not None:
+        changed = file.stat().st_mtime_ns
+        try:
+            drawn = _drawn(file, changed)
+        except (StructureSetInvalid, OSError):
+            drawn = ()
+        if drawn:
+            return [_with_volume(each, story.volumes_cm3) for each in drawn]
+    return [Structure(name, _NO_COLOR, cm3, 0, None, None) for name, cm3 in story.volumes_cm3.items()]
+
+
+def _with_volume(drawn: Structure, volumes_cm3: Mapping[str, float]) -> Structure:
+    cm3 = volumes_cm3.get(drawn.name)
+    return Structure(drawn.name, drawn.color, cm3, drawn.slices, drawn.from_mm, drawn.to_mm)
+
+
+@lru_cache(maxsize=32)
+def _drawn(file: Path, _changed_ns: int) -> tuple[Structure, ...]:
+    """Without volumes; read once for each version of the file."""
+    from service.dicom.structure_set_reader import read_structure_set
+
+    found = []
+    for roi in read_structure_set(file).rois:
+        drawn = [each.points_lps_mm for each in roi.contours if len(each.points_lps_mm)]
+        heights_mm = [float(points[0, 2]) for points in drawn]
+        color = "#{:02x}{:02x}{:02x}".format(*roi.color) if len(roi.color) == 3 else _NO_COLOR
+        slices = len({round(each, 2) for each in heights_mm})
+        ends = (min(heights_mm), max(heights_mm)) if heights_mm else (None, None)
+        found.append(Structure(roi.name, color, None, slices, *ends))
+    return tuple(found)

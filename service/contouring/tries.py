@@ -1,0 +1,35 @@
+"""How often a job is tried that failed, and after which wait."""
+
+from __future__ import annotations
+
+import math
+from typing import Final
+
+from service.errors import MODEL_KILLED, NodeError, SpoolUnavailable
+
+TRIES: Final = 3
+"""How often a model may fail on one job before the job is set aside."""
+TRIES_IF_KILLED: Final = 8
+"""The same where the model process was killed from outside. That is rarely the CT's doing: only if it takes
+more memory than there is, the system kills it too."""
+_WAITS_SECONDS: Final = (5.0, 30.0)
+_WAIT_FOR_DISK_SECONDS: Final = 60.0
+
+
+def tries_for(error: NodeError) -> float:
+    """How often a job is tried that ends like this; a disk that takes nothing is waited for without end."""
+    if isinstance(error, SpoolUnavailable):
+        return math.inf
+    return TRIES_IF_KILLED if error.code == MODEL_KILLED else TRIES
+
+
+def wait_after(tries: int, error: NodeError) -> float:
+    """Seconds until the next try, after ``tries`` have failed."""
+    if tries <= len(_WAITS_SECONDS):
+        return _WAITS_SECONDS[tries - 1]
+    return _WAIT_FOR_DISK_SECONDS if isinstance(error, SpoolUnavailable) else _WAITS_SECONDS[-1]
+
+
+def is_told_at(tries: int, error: NodeError) -> bool:
+    """Whether people hear now of what goes on by itself: once, when it has lasted."""
+    return isinstance(error, SpoolUnavailable) and tries == TRIES
