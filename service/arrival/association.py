@@ -157,7 +157,8 @@ class ReceivingAssociation(Association):
         """Wait for one PDU and put the event it is into the queue (PS3.8 Table 9-10)."""
         events, state = self.dul.event_queue, self.dul.state_machine.current_state
         try:
-            kind, pdu = self._stream.read()
+            begun = self._messages is not None and self._messages.busy
+            kind, pdu = self._stream.read(within_message=begun)
             if kind == P_DATA_TF and state == "Sta6" and self._messages is not None:
                 for response in self._messages.receive(pdu):
                     self._bounded.send(response)

@@ -62,8 +62,8 @@ class PduStream:
 
     Args:
         sock: connected.
-        seconds: how long the peer may be silent between PDUs of an association; a connection that has none
-            yet, and a PDU that has begun, get no more than this and no more than a time of their own.
+        seconds: how long the peer of an association may be silent; a connection that has none yet, a message
+            and a PDU that have begun get no more than this and no more than a time of their own.
         interrupted: asked twice a second while waiting; True ends the reading.
     """
 
@@ -78,15 +78,19 @@ class PduStream:
         """The peer has an association: from now on it may think between PDUs."""
         self._silence_seconds = self._seconds
 
-    def read(self) -> tuple[int, bytearray]:
+    def read(self, *, within_message: bool = False) -> tuple[int, bytearray]:
         """The type of the next PDU and all of its bytes, header included.
+
+        Args:
+            within_message: it belongs to what has begun, so that the peer may not think for long.
 
         Raises:
             PeerGone, PeerStalled, PduInvalid, Interrupted: as their names say.
         """
         header = bytearray(HEADER_BYTES)
-        self._fill(memoryview(header)[:1], self._silence_seconds)  # counted apart from slowness
         one_pdu_seconds = min(self._silence_seconds, PDU_SECONDS)
+        silence_seconds = one_pdu_seconds if within_message else self._silence_seconds
+        self._fill(memoryview(header)[:1], silence_seconds)  # counted apart from slowness
         self._fill(memoryview(header)[1:], one_pdu_seconds)
         kind, length = _header(header)
         if kind not in _PDU_TYPES or length > LONGEST_PDU:

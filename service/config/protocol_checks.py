@@ -61,7 +61,7 @@ def with_all_structures(site: Site, folders: Sequence[Path]) -> Site:
             given = {
                 one for part in given_by_each(named, [c.structures for c in cards], every) for one in part
             }
-            structures = dict.fromkeys(one for one in every if one in given)
+            structures = dict.fromkeys(one for one in every if one in given.difference(protocol.derived))
             completed[name] = protocol.model_copy(update={"structures": structures})
     return site.model_copy(update={"protocols": site.protocols | completed}) if completed else site
 

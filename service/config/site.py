@@ -120,7 +120,8 @@ class Node(Section):
     network_timeout_seconds: Seconds = Field(
         default=180.0,
         description="deadline of every read from a peer; an association idle for so long is aborted; "
-        "at most 30 s until an association is asked for, at most 60 s for one PDU",
+        "at most 30 s until an association is asked for, at most 60 s for one PDU "
+        "and between two of one instance",
     )
     enhanced_ct: bool = Field(default=False, description="accept Enhanced CT Image Storage")
     accept_and_discard: list[SopClass] = Field(

@@ -25,15 +25,15 @@ from service.contouring.contours import contours_of
 from service.contouring.ct_series import CtSeries, Limits
 from service.contouring.derivation.evaluation import with_derived
 from service.contouring.derivation.rois import all_rois
-from service.contouring.point_budget import within_budget
+from service.contouring.point_budget import moved_too_far, within_budget
 from service.contouring.profiles import Profile, profile_key
-from service.contouring.read_back import check
+from service.contouring.read_back import DIFFERS, check
 from service.contouring.receiver_checks import colored, notes_of, refuse_slices
 from service.contouring.rt_structure_set import Authorship, RtStructureSet
 from service.contouring.several_models import Share, left_out, merged, shares_of
 from service.contouring.structure_names import Roi, kept_holes
 from service.dicom.uids import derived_uid
-from service.errors import ModelRefused
+from service.errors import ModelRefused, StructureSetInvalid
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -122,7 +122,12 @@ class ContouredCt:
             made = RtStructureSet(self.series, contours, self.segmentation, rois, authorship, profile)
             encoded = made.encode()
         with stages.stage("read_back"):
-            check(encoded, self.segmentation, self.series, rois, profile.names)
+            try:
+                check(encoded, self.segmentation, self.series, rois, profile.names)
+            except StructureSetInvalid as error:
+                if moved_mm > 0 and error.code == DIFFERS:
+                    raise moved_too_far(moved_mm) from error
+                raise
         return encoded
 
 

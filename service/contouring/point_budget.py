@@ -46,6 +46,16 @@ def within_budget(contours: ContourSet, profile: Profile) -> tuple[ContourSet, f
     return replace(contours, structures=structures), tolerance_mm
 
 
+def moved_too_far(moved_mm: float) -> StructureSetInvalid:
+    """The refusal where contours that fit the budget no longer say what the segmentation says."""
+    return StructureSetInvalid(
+        TOO_MANY_POINTS,
+        f"To keep to the points of the profile contours would have to move by up to {moved_mm:.2f} mm, "
+        "and then enclose other voxels than the segmentation. Raise points_per_set or points_per_contour of "
+        "the profile, or send fewer structures.",
+    )
+
+
 def _each_within(
     of_one: tuple[Contour, ...], contours: ContourSet, most: int
 ) -> tuple[tuple[Contour, ...], float]:

@@ -37,6 +37,9 @@ surface it is zero; half a pixel away from it about one half, a twentieth of a p
 POINTS_ON_SURFACE: Final = 0.99
 """Least part of an ROI's points that must lie on the surface."""
 
+DIFFERS: Final = "read-back.differs"
+"""Code of the refusal where the contours enclose other voxels than the segmentation."""
+
 _USUAL_NAMES: Final = (NameRules(), NameRules(alphabet="ascii"))
 
 _IDENTITY: Final = (

@@ -80,6 +80,8 @@ def ask(
         judged = _judged(answer, watch, TAKEN)
         if judged is TAKEN:
             _wait(found, over, min(ANSWER_AT_ONCE_SECONDS, peer.timeout_seconds))
+            with answers_kept(found):  # until our response to the report is on its way
+                pass
     except (RuntimeError, ValueError):  # pynetdicom: no longer established, or the peer took another role
         judged = outcome.ABORTED
     finally:

@@ -64,22 +64,26 @@ def draw(file: Path) -> None:
     for finding in made.findings:
         print(finding.sentence)
     contours = contours_of(made, grid, keep_holes=list(examples()))
-    vessels = made.structures["zVessels_07"]
-    k = vessels.corner_zyx[0] + vessels.field.shape[0] * 2 // 5
-    figure = Figure(figsize=(11, 4.4), dpi=110, layout="constrained")
-    axial, coronal = figure.subplots(1, 2, width_ratios=(1.35, 1))
-    axial.imshow(hu[k], cmap="gray", vmin=-150, vmax=300)
+    vessels, canal = made.structures["zVessels_07"], made.structures["SpinalCanal_PRV5"]
+    levels = (
+        vessels.corner_zyx[0] + vessels.field.shape[0] * 2 // 5,
+        (canal.corner_zyx[0] + vessels.slices_zyx[0].stop) // 2,
+    )
+    figure = Figure(figsize=(14, 3.9), dpi=100, layout="constrained")
+    low, high, coronal = figure.subplots(1, 3, width_ratios=(1.3, 1.3, 1))
     shown = [
         name
         for name in COLORS
         if name in made.structures and not name.startswith(("Muscles", "Bone", "Sacrum"))
     ]
-    for name in shown:
-        wide = 2.2 if name in examples() else 0.9
-        for contour in contours.structures.get(name, ()):
-            if contour.slice_index == k:
-                ring = np.vstack([contour.pixels, contour.pixels[:1]])
-                axial.plot(ring[:, 0], ring[:, 1], color=to_rgb(COLORS[name]), linewidth=wide)
+    for axes, k in zip((low, high), levels, strict=True):
+        axes.imshow(hu[k], cmap="gray", vmin=-150, vmax=300)
+        for name in shown:
+            wide = 2.2 if name in examples() else 0.9
+            for contour in contours.structures.get(name, ()):
+                if contour.slice_index == k:
+                    ring = np.vstack([contour.pixels, contour.pixels[:1]])
+                    axes.plot(ring[:, 0], ring[:, 1], color=to_rgb(COLORS[name]), linewidth=wide)
     bladder = made.structures["Bladder"]
     row = bladder.corner_zyx[1] + bladder.field.shape[1] // 2
     coronal.imshow(hu[:, row], cmap="gray", vmin=-150, vmax=300, origin="lower", aspect=3.0 / 1.5)
@@ -88,8 +92,8 @@ def draw(file: Path) -> None:
         if mask.any() and not mask.all():
             wide = 2.2 if name in examples() else 0.9
             coronal.contour(mask, [0.5], colors=[COLORS[name]], linewidths=wide)
-    for axes, title in ((axial, "axial"), (coronal, "coronal")):
-        axes.set_title(f"{title}: organs thin, derived structures thick", fontsize=9)
+    figure.suptitle("organs thin, derived structures thick", fontsize=9)
+    for axes in (low, high, coronal):
         axes.set_axis_off()
     handles = [Line2D([], [], color=COLORS[name], linewidth=2.2, label=name) for name in examples()]
     figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), fontsize=8, facecolor="#404040",

@@ -16,13 +16,14 @@ from pydicom.uid import RTStructureSetStorage
 from service.arrival.association import ReceivingAssociation
 from service.arrival.instance import Claim, Origin, read_header
 from service.arrival.intake import Intake
+from service.arrival.listener import Listener
 from service.arrival.routing import route
 from service.arrival.series_headers import identity_of, read_headers
+from service.arrival.series_of_folder import series_of
 from service.arrival.spooled_series import read_folder, read_instance
-from service.arrival.storage_scp import StorageScp, _Server
+from service.arrival.storage_scp import StorageScp
 from service.backlog.records import ReceivedInstance
 from service.backlog.spool import Spool
-from service.command_line.series_of_folder import series_of
 from service.config.reader import parse
 from service.contouring.ct_series import CtSeries, Limits
 from service.dicom.header_scan import HeaderIncomplete
@@ -76,7 +77,7 @@ class House:
         self._spool = Spool(folder / "storage")
         self._before = self._outside()
         self._scp = StorageScp(lambda: self._loaded.site, self._spool, self)
-        self._server = _Server(self._scp, self._loaded.site.node)
+        self._server = Listener(self._scp, self._loaded.site.node, "127.0.0.1", 0)
 
     def close(self) -> None:
         self._server.server_close()

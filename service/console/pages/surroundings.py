@@ -34,8 +34,8 @@ def all_models(request: Request, caller: Reader) -> HTMLResponse:
     protocols = premises_of(request).loaded().site.protocols
     used: dict[str, list[str]] = {}
     for name, protocol in protocols.items():
-        for one in protocol.uses:
-            used.setdefault(one.model, []).append(name)
+        for each in protocol.uses:
+            used.setdefault(each.model, []).append(name)
     return page(request, caller, "models.html", place="models", models=models(request, caller), used=used)
 
 

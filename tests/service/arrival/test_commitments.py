@@ -12,7 +12,7 @@ from pydicom import Dataset
 from pynetdicom import AE, build_role, evt
 from pynetdicom.sop_class import CTImageStorage, StorageCommitmentPushModel
 
-from service.arrival.commitments import Commitments
+from service.arrival.commitments import AssociationCommitments, Commitments
 from service.arrival.storage_scp import StorageScp
 from service.backlog.commitment_records import AskedState, CommitmentState
 from service.backlog.engine import COMMIT
@@ -133,7 +133,7 @@ def _exists(desk, number: int) -> bool:
     return True
 
 
-def test_each_instance_is_answered_for_itself_on_the_association_that_is_kept_open(node, make_ct):
+def test_each_instance_is_answered_for_itself_on_the_association_that_is_kept_open(node, make_ct, eventually):
     desk, port, committer = node()
     sender = Sender(port)
     association = sender.associate()
@@ -151,13 +151,16 @@ def test_each_instance_is_answered_for_itself_on_the_association_that_is_kept_op
     assert ask(association, "2.25.778", (CT, "2.25.20.4")) == SUCCESS
     assert sender.came.wait(20)
     assert sender.answer() == ({"2.25.20.4"}, {})
+    eventually(lambda: [each.state for each in asked_rows(desk)] == [AskedState.REPORTED] * 2, 20)
     association.release()
     assert [each.state for each in asked_rows(desk)] == [AskedState.REPORTED] * 2
     assert [committer.handle(f"report:{each.id}") for each in asked_rows(desk)] == [None, None]
     assert len(sender.reports) == 2
 
 
-def test_a_sender_that_releases_gets_its_answer_on_a_new_association_even_after_a_restart(node, make_ct):
+def test_a_sender_that_releases_gets_its_answer_on_a_new_association_even_after_a_restart(
+    node, make_ct, never_on_the_same
+):
     listener = Sender(0)
     with listener.listening() as own_port:
         desk, port, _ = node(senders={"ECLIPSE": {"port": own_port}})
@@ -174,7 +177,7 @@ def test_a_sender_that_releases_gets_its_answer_on_a_new_association_even_after_
     assert asked_rows(desk)[0].state is AskedState.REPORTED
 
 
-def test_a_sender_that_cannot_be_reached_is_tried_again(node, make_ct):
+def test_a_sender_that_cannot_be_reached_is_tried_again(node, make_ct, never_on_the_same):
     listener = Sender(0)
     with listener.listening() as own_port:
         pass
@@ -188,7 +191,7 @@ def test_a_sender_that_cannot_be_reached_is_tried_again(node, make_ct):
     assert asked_rows(desk)[0].state is AskedState.WAITING
 
 
-def test_what_is_purged_is_no_longer_committed_to(node, make_ct):
+def test_what_is_purged_is_no_longer_committed_to(node, make_ct, eventually):
     desk, port, _ = node()
     sender = Sender(port)
     association = sender.associate()
@@ -197,11 +200,12 @@ def test_what_is_purged_is_no_longer_committed_to(node, make_ct):
     assert ask(association, "2.25.777", (CT, "2.25.20.1")) == SUCCESS
     assert sender.came.wait(20)
     assert sender.answer() == (set(), {"2.25.20.1": NO_SUCH_INSTANCE})
+    eventually(lambda: asked_rows(desk)[0].state is AskedState.REPORTED, 20)
     association.release()
     assert hashed("2.25.20.1") not in str(list(desk.spool.incoming.rglob("*")))
 
 
-def test_requests_that_cannot_be_are_refused(node):
+def test_requests_that_cannot_be_are_refused(node, never_on_the_same):
     desk, port, _ = node()
     association = Sender(port).associate()
     assert ask(association, "2.25.777", (CT, "2.25.20.1"), action=2) == 0x0123
@@ -213,6 +217,12 @@ def test_requests_that_cannot_be_are_refused(node):
     assert status.Status == NO_SUCH_INSTANCE
     association.release()
     assert len(asked_rows(desk)) == 1
+
+
+@pytest.fixture
+def never_on_the_same(monkeypatch):
+    """However long the machine takes, no report goes out on the association on which it was asked for."""
+    monkeypatch.setattr(AssociationCommitments, "due", lambda _self: iter(()))
 
 
 # what destinations answer

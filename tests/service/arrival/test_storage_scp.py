@@ -411,6 +411,15 @@ def test_a_peer_that_stalls_is_let_go_within_the_deadline(start_scp, make_ct, wh
     assert 0.3 < time.monotonic() - begun < 2.5
 
 
+def test_within_an_instance_a_peer_may_think_for_a_shorter_time(start_scp, make_ct, monkeypatch):
+    monkeypatch.setattr("service.arrival.pdu_stream.PDU_SECONDS", 0.5)
+    running = start_scp(network_timeout_seconds=60)
+    thinking, stalling = running.associated(), running.associated()
+    stalling.begin_store(make_ct(), 0.5)
+    assert stalling.ending() == "abort"
+    assert thinking.echo() == 0
+
+
 def test_a_peer_that_drips_bytes_is_let_go_within_the_deadline_too(start_scp, monkeypatch):
     monkeypatch.setattr("service.arrival.association.LINGER_SECONDS", 0.3)
     running = start_scp(network_timeout_seconds=0.5)

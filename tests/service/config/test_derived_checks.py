@@ -121,6 +121,15 @@ def test_names_are_short_and_different_from_those_of_the_models(with_derived, mi
     assert "found 'BLADDER', the same name as on line 13 ignoring case" in found[0]
 
 
+def test_a_name_that_is_derived_is_not_also_taken_from_a_model_that_offers_it(with_derived, tmp_path):
+    from service.config.reader import parse
+
+    text = with_derived("Bladder: {of: A_Iliac_L, margin: 1}").replace("    structures: {Bladder: }\n", "", 1)
+    assert "Bladder: }" not in text
+    found = parse(text, tmp_path / "config.yaml").site.protocols["test"]
+    assert list(found.structures) == ["A_Iliac_L", "CTVn"]
+
+
 def test_structures_come_after_those_they_are_made_of():
     needs = {"a": ("b", "m"), "b": ("c",), "c": ("m",), "d": ("a", "c")}
     assert in_order_of_need(needs) == ("c", "b", "a", "d")

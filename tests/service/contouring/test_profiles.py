@@ -176,6 +176,17 @@ def test_a_budget_that_cannot_be_kept_is_refused(site):
     assert "Raise points_per_set" in refused.value.sentence
 
 
+def test_a_budget_that_would_change_voxels_is_refused_and_says_what_to_do(tmp_path, site):
+    """The read-back finds it; what is at fault is the budget and not the program."""
+    done = contoured(tmp_path, site)
+    contours = contours_of(done.segmentation, GRID, keep_holes=["Spine"])
+    points = sum(len(one.pixels) for of_one in contours.structures.values() for one in of_one)
+    with pytest.raises(StructureSetInvalid) as refused:
+        dataset(done, site, profile_named("generic", rules=ProfileRules(points_per_set=points // 2)))
+    assert refused.value.code == "structure-set.too-many-points"
+    assert "enclose other voxels than the segmentation" in refused.value.sentence
+
+
 def test_simplifying_moves_contours_no_further_than_it_says():
     contours = contours_of(segmentation(pelvis()), GRID)
     most = max(len(one.pixels) for one in contours.structures["External"]) // 2
