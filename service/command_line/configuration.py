@@ -78,7 +78,7 @@ def _print(it: Explanation, loaded: LoadedSite) -> None:
         for keyword, value in each.values:
             print(f"          {keyword} here: {printable(value)}")
     for job in it.jobs:
-        label = loaded.site.protocols[job.protocol].model
+        label = " + ".join(each.model for each in loaded.site.protocols[job.protocol].uses)
         where = ", ".join(job.destinations) or "nowhere"
         print(f"  => {job.protocol} ({label}), {job.mode} to {where}, priority {job.priority}")
     print("" if it.jobs else "  => no route: kept, shown and not contoured\n")

@@ -7,8 +7,19 @@ from typing import TYPE_CHECKING
 from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 
-from service.console import job_api, model_api, pages, people_api, probes, refusals, session_api, site_api
+from service.console import (
+    job_api,
+    model_api,
+    pages,
+    people_api,
+    pictures,
+    probes,
+    refusals,
+    session_api,
+    site_api,
+)
 from service.console.measures import Measures
+from service.console.open_cases import OpenCases
 from service.console.protection import Protection
 
 if TYPE_CHECKING:
@@ -26,11 +37,12 @@ def application(premises: Premises) -> FastAPI:
         redoc_url=None,
     )
     app.state.premises = premises
+    app.state.cases = OpenCases()
     app.state.metrics = CollectorRegistry()
     app.state.metrics.register(Measures(premises))
     refusals.install(app)
     app.include_router(probes.router, tags=["probes"])
-    for part in (session_api, job_api, site_api, model_api, people_api):
+    for part in (session_api, job_api, pictures, site_api, model_api, people_api):
         app.include_router(part.router)
     pages.install(app, premises)
     tls = premises.started_with.site.console.tls_certificate is not None

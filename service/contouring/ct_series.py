@@ -152,6 +152,18 @@ class CtSeries:
         for k, header in enumerate(self._slices):
             fill_slice(out[k], header.pixels, header.place)
 
+    def part(self, first: int, count: int) -> HuArray:
+        """The CT numbers of some slices, ``(count, rows, columns)`` of ``hu_dtype``.
+
+        Raises:
+            SeriesRefused: the pixels of a slice cannot be decoded.
+        """
+        headers = self._slices[first : first + count]
+        out: HuArray = np.empty((len(headers), *self.grid.shape_zyx[1:]), dtype=self.hu_dtype)
+        for k, header in enumerate(headers):
+            fill_slice(out[k], header.pixels, header.place)
+        return out
+
     def volume(self) -> CtVolume:
         """The CT numbers in a new array of ``hu_dtype``."""
         out: HuArray = np.empty(self.grid.shape_zyx, dtype=self.hu_dtype)

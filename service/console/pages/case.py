@@ -33,7 +33,7 @@ def case(request: Request, caller: Reader, job: JobId) -> HTMLResponse:
     file = structure_set_of(story, premises.storage)
     values: dict[str, Any] = {
         "story": story,
-        "structures": structures_of(story, file),
+        "structures": structures_of(story, file, premises.loaded().protocol(story.job.protocol)),
         "has_set": file is not None,
         "deeds": possible_deeds(story.job.state.value, contoured=file is not None),
         "destinations": _destinations(premises, story),

@@ -12,6 +12,7 @@ from service.errors import StructureSetInvalid
 
 if TYPE_CHECKING:
     from service.backlog.ledger import Story
+    from service.config.protocol import Protocol
 
 _NO_COLOR: Final = "#808080"
 
@@ -43,8 +44,15 @@ def structure_set_of(story: Story, storage: Path) -> Path | None:
     return next((file for file in (*reversed(sent), *made) if file.is_file()), None)
 
 
-def structures_of(story: Story, file: Path | None) -> list[Structure]:
-    """In the order of the structure set; of the model's volumes alone if there is none to be read."""
+def structures_of(story: Story, file: Path | None, protocol: Protocol | None) -> list[Structure]:
+    """In the order of the structure set; of the model's volumes alone if there is none to be read.
+
+    ``protocol`` says under which names the site sends what the ledger has under the model's own.
+    """
+    volumes_cm3 = dict(story.volumes_cm3)
+    for own, sent in (protocol.structures if protocol else {}).items():
+        if sent is not None and sent.name is not None and own in volumes_cm3:
+            volumes_cm3.setdefault(sent.name, volumes_cm3[own])
     if file is not None:
         changed = file.stat().st_mtime_ns
         try:
@@ -52,7 +60,7 @@ def structures_of(story: Story, file: Path | None) -> list[Structure]:
         except (StructureSetInvalid, OSError):
             drawn = ()
         if drawn:
-            return [_with_volume(each, story.volumes_cm3) for each in drawn]
+            return [_with_volume(each, volumes_cm3) for each in drawn]
     return [Structure(name, _NO_COLOR, cm3, 0, None, None) for name, cm3 in story.volumes_cm3.items()]
 
 

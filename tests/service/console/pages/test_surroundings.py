@@ -127,6 +127,25 @@ def test_a_file_is_explained_and_not_kept(desk, tmp_path):
     assert not list((desk.premises.storage / "spool" / "incoming").rglob("*.dcm"))
 
 
+def test_a_stored_series_is_explained_with_who_sent_it(desk, tmp_path):
+    import numpy as np
+
+    from service.dicom.ct_writer import write_ct
+    from service.dicom.patient_grids import patient_grid
+
+    job = desk.job()
+    grid = patient_grid(shape_zyx=(3, 8, 8))
+    for file in write_ct(tmp_path / "ct", np.zeros(grid.shape_zyx, np.int16), grid):
+        file.rename(job.folder / file.name)
+    page = get(desk, f"/explain?series={job.series_id}").text
+    assert "Sent by SCANNER to DELINEATE." in page
+    assert re.search(r"<strong>external</strong> → eclipse", page)
+    assert f'href="/explain?series={job.series_id}"' in get(desk, f"/case/{job.id}").text
+    looked = [e.facts for e in desk.premises.audit.entries() if e.code == "looked.series"]
+    assert looked == [{"series": job.series_id}]
+    assert get(desk, "/explain?series=4711").status_code == 404
+
+
 def test_the_day_counts_what_came_that_day(desk):
     desk.delivered_job()
     desk.series("2.25.3", SeriesState.REFUSED, "series.hole")

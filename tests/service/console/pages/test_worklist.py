@@ -144,3 +144,35 @@ def test_a_page_keeps_to_the_policy_without_inline_script_or_style(desk):
     for path in ("/sign-in", "/", f"/case/{job}"):
         page = get(desk, path).text if path != "/sign-in" else desk.client.get(path).text
         assert not re.search(r"<style|<script(?![^>]*src=)|\sstyle=|\son\w+=|javascript:", page), path
+
+
+def test_structures_have_colour_volume_and_extent_under_the_name_that_is_sent(desk, tmp_path):
+    from types import SimpleNamespace
+
+    from pydicom import Dataset
+
+    from service.config.protocol import Protocol
+    from service.console.pages.structures import structures_of
+    from service.dicom.ct_writer import write_instance
+
+    ds = Dataset()
+    ds.SOPClassUID, ds.SOPInstanceUID = "1.2.840.10008.5.1.4.1.1.481.3", "2.25.7"
+    roi, drawn, observed = Dataset(), Dataset(), Dataset()
+    roi.ROINumber, roi.ROIName, roi.ReferencedFrameOfReferenceUID = 1, "Rektum", "1.2"
+    drawn.ReferencedROINumber, drawn.ROIDisplayColor = 1, [139, 69, 19]
+    drawn.ContourSequence = []
+    for z_mm in (-3.0, 0.0, 3.0, 3.0):
+        contour = Dataset()
+        contour.ContourGeometricType, contour.NumberOfContourPoints = "CLOSED_PLANAR", 3
+        contour.ContourData = [0, 0, z_mm, 10, 0, z_mm, 0, 10, z_mm]
+        drawn.ContourSequence.append(contour)
+    observed.ObservationNumber, observed.ReferencedROINumber, observed.RTROIInterpretedType = 1, 1, "ORGAN"
+    ds.StructureSetROISequence, ds.ROIContourSequence = [roi], [drawn]
+    ds.RTROIObservationsSequence = [observed]
+    write_instance(tmp_path / "set.dcm", ds)
+    protocol = Protocol.model_validate(
+        {"model": "pelvis-ct@2.0", "structures": {"Rectum": {"name": "Rektum"}}}
+    )
+    (found,) = structures_of(SimpleNamespace(volumes_cm3={"Rectum": 55.5}), tmp_path / "set.dcm", protocol)
+    assert (found.name, found.color, found.volume_cm3) == ("Rektum", "#8b4513", 55.5)
+    assert (found.slices, found.from_mm, found.to_mm) == (3, -3.0, 3.0)
