@@ -9,7 +9,7 @@ from pathlib import Path
 import pydicom
 import pytest
 from analytic_bundle import STRUCTURES, small_ct, write_bundle
-from running_node import ReceivingTps, RunningNode, send_ct
+from running_node import ReceivingTps, RunningNode, send_ct, series_of
 
 from service.backlog.records import JobState
 from service.backlog.spool import Spool
@@ -80,8 +80,9 @@ def test_nothing_that_was_there_when_the_copy_began_is_lost(tmp_path: Path) -> N
         ) in uids:  # what was done stays done, what was under way is finished, what was unknown is begun
             restored.wait_for_job(uid, JobState.DONE, seconds=180)
         assert len(json.loads(restored.command("jobs", "--json").stdout)["jobs"]) == SERIES
-        both = set(first_tps.received) | set(second_tps.received)
-        assert len({str(uid) for uid in both}) == SERIES, "one structure set each, under one UID"
+        again = [series_of(ds) for ds in second_tps.structure_sets()]
+        assert len(again) == len(set(again)), "no series twice from the node that was restored"
+        assert {series_of(ds) for ds in first_tps.structure_sets()} | set(again) == set(uids)
     finally:
         restored.kill_all()
         second_tps.close()
