@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import pydicom
 
+from service.backlog.contouring_progress import told_in
 from service.backlog.engine import DELIVER, Again, EngineClient
 from service.backlog.ledger import Ledger, LedgerRefused, contour_key, deliver_key
 from service.backlog.notify import Notifies
@@ -132,7 +133,8 @@ class ContourWorker:
         earlier = JobResult.read(folder)
         if earlier is not None and all(file.exists() for file in files.values()):
             return earlier, files
-        done = contour_ct(job.files, loaded, protocol, self._models.turn(job.priority))
+        with told_in(folder, job.run) as tell:
+            done = contour_ct(job.files, loaded, protocol, self._models.turn(job.priority), tell)
         made = JobResult(
             done.segmentation.provenance,
             (*done.series.findings, *done.segmentation.findings, *makers_in_words(done.segmentation)),

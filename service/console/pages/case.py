@@ -10,6 +10,7 @@ from starlette.responses import FileResponse, HTMLResponse
 from service.backlog.records import DeliveryState
 from service.console.callers import Caller, Reader, premises_of
 from service.console.job_api import JobId
+from service.console.pages.advance import advance_of
 from service.console.pages.deeds import possible_deeds
 from service.console.pages.rendering import PageRoute, page
 from service.console.pages.structures import structure_set_of, structures_of
@@ -29,10 +30,13 @@ def case(request: Request, caller: Reader, job: JobId) -> HTMLResponse:
     """Everything about one job."""
     premises = premises_of(request)
     story = premises.ledger.story(job)
+    with premises.ledger.reading() as conn:
+        advance = advance_of(conn, story.job, premises.storage)
     _write_down(premises, caller, job)
     file = structure_set_of(story, premises.storage)
     values: dict[str, Any] = {
         "story": story,
+        "advance": advance,
         "structures": structures_of(story, file, premises.loaded().protocol(story.job.protocol)),
         "has_set": file is not None,
         "deeds": possible_deeds(story.job.state.value, contoured=file is not None),

@@ -82,7 +82,7 @@ export function keepLive(ask) {
   addEventListener("pageshow", (event) => { if (event.persisted) { listen(); refresh(); } });
   setInterval(() => {  // closed for good, or silent although it looks open
     if (source.readyState === EventSource.CLOSED || Date.now() - heard > SILENCE_MS) { show(false); listen(); }
-    if (form && document.querySelector("#rows progress")) refresh();
+    if (document.querySelector("#rows progress, [data-live] progress")) refresh();  // no event tells how far it is
   }, 3000);
   document.addEventListener("changed-here", refresh);
   if (!form) return;

@@ -5,9 +5,13 @@ from __future__ import annotations
 import re
 
 import pytest
+import sqlalchemy as sa
 
+from service.backlog import ledger_tables as tables
 from service.backlog.audit import Deed
+from service.backlog.contouring_progress import told_in
 from service.backlog.records import JobState, SeriesState
+from service.backlog.spool import Spool
 
 EVERYTHING = {"state": "", "sender": "", "protocol": "", "text": "", "since": "", "until": ""}
 
@@ -176,3 +180,35 @@ def test_structures_have_colour_volume_and_extent_under_the_name_that_is_sent(de
     (found,) = structures_of(SimpleNamespace(volumes_cm3={"Rectum": 55.5}), tmp_path / "set.dcm", protocol)
     assert (found.name, found.color, found.volume_cm3) == ("Rektum", "#8b4513", 55.5)
     assert (found.slices, found.from_mm, found.to_mm) == (3, -3.0, 3.0)
+
+
+def test_how_far_contouring_is_stands_in_the_list_and_in_the_case(desk):
+    """The model's own word; without one the time so far against the median; without that the time alone."""
+    job = desk.job()
+    with desk.ledger.begin() as conn:
+        job = desk.ledger.move_job(conn, job.id, JobState.CONTOURING)
+
+    def bars() -> set[str]:
+        pages = (text_of(get(desk, "/")), text_of(get(desk, f"/case/{job.id}")))
+        return {
+            re.search(r"<progress([^>]*)>", page)[1].replace(' aria-label="Contouring"', "") for page in pages
+        }
+
+    assert bars() == {""}
+    earlier = desk.delivered_job("2.25.2")
+    t = tables.job
+    with desk.ledger.begin() as conn:
+        begun = sa.select(tables.event.c.at).where(
+            tables.event.c.job_id == earlier.id, tables.event.c.code == "job.contouring"
+        )
+        at = conn.execute(begun).scalar_one() + 3600.0
+        conn.execute(sa.update(t).where(t.c.id == earlier.id).values(contoured_at=at))
+    assert all(each.startswith(' max="3600.0" value="') for each in bars())
+    folder = Spool(desk.premises.storage).job_folder(job.id)
+    with told_in(folder, job.run) as tell:
+        tell(0.425)
+        assert bars() == {' max="1" value="0.425"'}
+        assert "42 % in" in text_of(get(desk, "/"))  # 42.5 is rounded to even
+    with told_in(folder, job.run - 1) as tell:  # left by a worker that was ended
+        tell(0.9)
+        assert all(each.startswith(' max="3600.0"') for each in bars())
