@@ -204,3 +204,24 @@ def objections(page) -> list[str]:
         for each in said["violations"]
         for node in each["nodes"]
     ]
+
+
+def test_a_protocol_is_tried_on_a_ct_that_no_route_takes_and_nothing_is_sent(signed_in, site):
+    page = signed_in("operator")
+    site.send(site.ct("PAT-TRY", "Try^Out", "Thorax"))
+    row = page.locator("#rows tr", has_text="PAT-TRY")
+    row.locator(".state.unrouted").wait_for()
+    row.locator("th a").click()
+    page.click('[data-deed="trial"]')
+    assert page.inner_text("#ask-destination span") == "Protocol"
+    assert page.locator("#ask option").all_inner_texts() == ["external"]
+    page.click('#ask [value="yes"]')
+    page.wait_for_url("**/case/*")
+    page.locator("#structures th[scope=row]", has_text="External").wait_for()
+    page.locator("#viewer label", has_text="External").wait_for()
+    with site.node.ledger() as ledger:
+        assert ledger.deliveries(page.get_attribute("#viewer", "data-job")) == []
+    page.goto(f"{site.address}/models/external@1.0")
+    page.click('[data-deed="trial"]')
+    assert page.inner_text("#ask-destination span") == "CT"
+    assert "PAT-TRY Thorax" in page.locator("#ask option").first.inner_text()

@@ -10,6 +10,7 @@ import sqlalchemy as sa
 
 from service.backlog import ledger_tables as tables
 from service.backlog.database import now
+from service.backlog.trial_names import no_trial
 from service.console.pages.advance import Advance, advances
 
 if TYPE_CHECKING:
@@ -111,7 +112,7 @@ def senders_and_protocols(ledger: Ledger) -> tuple[list[str], list[str]]:
     s, j = tables.series.c.calling_ae_title, tables.job.c.protocol
     with ledger.reading() as conn:
         senders = conn.execute(sa.select(s).distinct().order_by(s)).scalars().all()
-        protocols = conn.execute(sa.select(j).distinct().order_by(j)).scalars().all()
+        protocols = conn.execute(sa.select(j).where(no_trial(j)).distinct().order_by(j)).scalars().all()
     return list(senders), list(protocols)
 
 
@@ -133,7 +134,8 @@ def _series_alone(conn: sa.Connection, asked: Asked) -> Sequence[sa.RowMapping]:
     s = tables.series
     own = ("id", "state", "code", "sentence", "recorded_at")
     query = sa.select(*(s.c[name] for name in (*own, *_SERIES_COLUMNS)))
-    query = query.where(~sa.exists().where(tables.job.c.series_id == s.c.id))
+    asked_for = sa.exists().where(tables.job.c.series_id == s.c.id, no_trial(tables.job.c.protocol))
+    query = query.where(~asked_for)
     if asked.states:
         query = query.where(s.c.state.in_(asked.states))
     query = query.where(*_of_series(asked, s.c.last_at))

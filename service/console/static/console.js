@@ -31,19 +31,25 @@ export function say(sentence, bad = false) {
 const deeds = {
   first: (job) => ["PUT", `/api/v1/jobs/${job}/priority`, { priority: 1 }],
   resend: (job, destination) => ["POST", `/api/v1/jobs/${job}/resend`, { destination }],
+  trial: (_, chosen, { series, protocol }) => ["POST", `/api/v1/series/${series || chosen}/trial`, { protocol: protocol || chosen }],
 };
 
 /** Every change is asked about once, whatever it is. */
 export function confirmed(button) {
   const dialog = document.getElementById("ask");
-  const { question, detail, yes, destinations } = button.dataset;
+  const { question, detail, yes, destinations, choice: asked } = button.dataset;
   dialog.querySelector("h2").textContent = question;
   dialog.querySelector("#ask-detail").textContent = detail;
   dialog.querySelector('[value="yes"]').textContent = yes;
   const choice = dialog.querySelector("#ask-destination");
   choice.hidden = destinations === undefined;
+  const label = choice.querySelector("span");
+  label.textContent = asked ?? label.dataset.destination;
   const names = [...new Set((destinations ?? "").split("\n").filter(Boolean))];
-  choice.querySelector("select").replaceChildren(...names.map((name) => new Option(name)));
+  choice.querySelector("select").replaceChildren(...names.map((name) => {
+    const [value, shown = value] = name.split("\t");
+    return new Option(shown, value);
+  }));
   dialog.returnValue = "";
   dialog.showModal();
   return new Promise((resolve) => dialog.addEventListener("close", () => {
@@ -55,9 +61,10 @@ async function change(button) {
   const answer = await confirmed(button);
   if (!answer) return;
   const { deed, job, done } = button.dataset;
-  const wanted = deeds[deed]?.(job, answer.destination) ?? ["POST", `/api/v1/jobs/${job}/${deed}`];
+  const wanted = deeds[deed]?.(job, answer.destination, button.dataset) ?? ["POST", `/api/v1/jobs/${job}/${deed}`];
   try {
-    await ask(...wanted);
+    const said = await (await ask(...wanted)).json();
+    if (deed === "trial") { location.assign(`/case/${said.job}`); return; }
     say(done);
     document.dispatchEvent(new CustomEvent("changed-here", { detail: job }));
   } catch (error) { say(error.message, true); }
