@@ -30,6 +30,7 @@ export function say(sentence, bad = false) {
 
 const deeds = {
   first: (job) => ["PUT", `/api/v1/jobs/${job}/priority`, { priority: 1 }],
+  priority: (job, _, __, number) => ["PUT", `/api/v1/jobs/${job}/priority`, { priority: number }],
   resend: (job, destination) => ["POST", `/api/v1/jobs/${job}/resend`, { destination }],
   trial: (_, chosen, { series, protocol }) => ["POST", `/api/v1/series/${series || chosen}/trial`, { protocol: protocol || chosen }],
 };
@@ -37,7 +38,7 @@ const deeds = {
 /** Every change is asked about once, whatever it is. */
 export function confirmed(button) {
   const dialog = document.getElementById("ask");
-  const { question, detail, yes, destinations, choice: asked } = button.dataset;
+  const { question, detail, yes, destinations, number, choice: asked } = button.dataset;
   dialog.querySelector("h2").textContent = question;
   dialog.querySelector("#ask-detail").textContent = detail;
   dialog.querySelector('[value="yes"]').textContent = yes;
@@ -50,10 +51,15 @@ export function confirmed(button) {
     const [value, shown = value] = name.split("\t");
     return new Option(shown, value);
   }));
+  const field = dialog.querySelector("#ask-number");
+  field.hidden = number === undefined;
+  const input = field.querySelector("input");
+  input.disabled = field.hidden;
+  input.value = number ?? "";
   dialog.returnValue = "";
   dialog.showModal();
   return new Promise((resolve) => dialog.addEventListener("close", () => {
-    resolve(dialog.returnValue === "yes" ? { destination: choice.querySelector("select").value } : null);
+    resolve(dialog.returnValue === "yes" ? { destination: choice.querySelector("select").value, number: Number(input.value) } : null);
   }, { once: true }));
 }
 
@@ -61,7 +67,7 @@ async function change(button) {
   const answer = await confirmed(button);
   if (!answer) return;
   const { deed, job, done } = button.dataset;
-  const wanted = deeds[deed]?.(job, answer.destination, button.dataset) ?? ["POST", `/api/v1/jobs/${job}/${deed}`];
+  const wanted = deeds[deed]?.(job, answer.destination, button.dataset, answer.number) ?? ["POST", `/api/v1/jobs/${job}/${deed}`];
   try {
     const said = await (await ask(...wanted)).json();
     if (deed === "trial") { location.assign(`/case/${said.job}`); return; }
@@ -137,4 +143,5 @@ document.addEventListener("keydown", (event) => {
 });
 
 nameTheme();
+if (document.getElementById("sign-in")) sessionStorage.clear();  // what the person before looked for
 if (document.getElementById("live")) keepLive(ask);

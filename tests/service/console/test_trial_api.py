@@ -67,6 +67,7 @@ def test_it_is_contoured_and_shown_and_nothing_is_sent(desk, row):
     assert desk.ledger.deliveries(job.id) == []
     page = desk.client.get(f"/case/{job.id}", headers=desk.as_("reader")).text
     assert "External" in page
+    assert "1 – 20 (20)" in page  # the cylinder goes through all slices
     assert "made, never sent" in page
     drawn = desk.client.get(f"/api/v1/jobs/{job.id}/contours", headers=desk.as_("reader")).json()
     assert [roi["name"] for roi in drawn["rois"]] == ["External"]

@@ -79,7 +79,7 @@ def test_a_reader_is_shown_no_buttons_and_an_operator_those_of_the_state(desk):
              for role in ("reader", "operator")}  # fmt: skip
     assert shown["reader"] == []
     assert set(shown["operator"]) == {
-        ("first", queued), ("hold", queued), ("cancel", queued), ("resend", done),
+        ("first", queued), ("priority", queued), ("hold", queued), ("cancel", queued), ("resend", done),
     }  # fmt: skip
 
 
@@ -93,12 +93,13 @@ def test_what_a_button_offers_is_possible(desk, state):
 
         conn.execute(tables.job.update().where(tables.job.c.id == job.id).values(state=state.value))
     for deed in set(possible_deeds(state.value)) - {"resend"}:
-        body = {"priority": 1} if deed == "first" else None
-        method, path = ("PUT", "priority") if deed == "first" else ("POST", deed)
+        orders = deed in ("first", "priority")
+        body = {"priority": 1} if orders else None
+        method, path = ("PUT", "priority") if orders else ("POST", deed)
         answer = desk.client.request(
             method, f"/api/v1/jobs/{job.id}/{path}", json=body, headers=desk.as_("operator")
         )
-        if state is JobState.QUEUED and deed == "first":
+        if state is JobState.QUEUED and orders:
             assert answer.status_code in (200, 409)  # its row of the engine has been taken
         else:
             assert answer.status_code == 200, (state, deed, answer.text)
