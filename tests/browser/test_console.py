@@ -315,7 +315,7 @@ def test_what_may_stand_at_the_caret(signed_in, site):
         assert absent not in shown, text
 
 
-def test_keys_and_words_are_completed_by_the_keyboard_alone(signed_in, site):
+def test_keys_and_words_are_completed_by_the_keyboard_alone(signed_in, site, picture):
     page = signed_in("administrator", bypass_csp=True)
     page.goto(f"{site.address}/configuration")
     page.fill("#text", "routes:\n- name: a\n")
@@ -339,3 +339,10 @@ def test_keys_and_words_are_completed_by_the_keyboard_alone(signed_in, site):
     page.keyboard.press("Control+Space")
     page.locator("#completions li").click()
     assert page.input_value("#text").endswith("\n  priority: ")
+    page.fill("#text", EDITED)
+    page.focus("#text")
+    page.keyboard.press("Control+End")
+    page.keyboard.type("  ")
+    page.keyboard.press("Control+Space")
+    page.wait_for_selector("#completions li")
+    picture(page, "console-completion")

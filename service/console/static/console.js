@@ -127,6 +127,7 @@ document.addEventListener("click", async (event) => {
     document.cookie = `delineate_language=${button.dataset.language}${YEAR}`;
     location.reload();
   } else if ("signOut" in button.dataset) {
+    sessionStorage.clear();
     await ask("DELETE", "/api/v1/session").catch(() => {});
     location.assign("/sign-in");
   }
@@ -143,5 +144,5 @@ document.addEventListener("keydown", (event) => {
 });
 
 nameTheme();
-if (document.getElementById("sign-in")) sessionStorage.clear();  // what the person before looked for
+if (document.getElementById("sign-in")) sessionStorage.clear();  // what the person looked for whose session has ended
 if (document.getElementById("live")) keepLive(ask);
