@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import time
+
 import numpy as np
 import pytest
 
 from models.predictor import load as load_model
 from models.volume import CtVolume
+from service.arrival.jobs_of_series import JobMaker
 from service.backlog.audit import Deed
 from service.backlog.records import JobState, Mode, SeriesState
 from service.backlog.spool import Spool
@@ -95,6 +98,18 @@ def test_one_at_a_time_and_again_when_it_has_ended(desk, row):
     contour(desk, first)
     again = attempt(desk, row)
     assert desk.ledger.job(again.json()["job"]).protocol == "trial:external:2"
+
+
+def test_a_trial_that_further_slices_overtake_says_so_and_is_not_made_anew(desk, row):
+    job = attempt(desk, row).json()["job"]
+    maker = JobMaker(desk.ledger, desk.premises.engine(), time.time)
+    with desk.ledger.begin() as conn:
+        stopped = maker.supersede_undelivered(conn, desk.ledger.series(row).series_instance_uid)
+    assert [each.id for each in stopped] == [job]
+    now = desk.ledger.job(job)
+    assert now.state is JobState.SUPERSEDED
+    assert "try the protocol again" in now.sentence
+    assert attempt(desk, row).status_code == 200
 
 
 def test_what_cannot_be_tried_is_refused(desk, row):
