@@ -318,6 +318,7 @@ def test_what_may_stand_at_the_caret(signed_in, site):
 def test_keys_and_words_are_completed_by_the_keyboard_alone(signed_in, site, picture):
     page = signed_in("administrator", bypass_csp=True)
     page.goto(f"{site.address}/configuration")
+    page.wait_for_selector("#text[aria-controls]")  # the schema is there
     page.fill("#text", "routes:\n- name: a\n")
     page.focus("#text")
     page.keyboard.press("Control+End")
