@@ -9,6 +9,7 @@ from service.backlog.engine import CONTOUR, DELIVER
 from service.backlog.ledger import contour_key
 from service.backlog.ledger_deliveries import OPEN
 from service.backlog.records import DeliveryState, JobState
+from service.backlog.trial_names import is_trial
 from service.log import EventLog
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ UNDELIVERED: Final = (JobState.QUEUED, JobState.CONTOURING, JobState.HELD, JobSt
 
 _DAY_SECONDS: Final = 86400.0
 _OVERTAKEN: Final = "Further slices of the series arrived; it is contoured anew with all of them."
+_TRIAL_OVERTAKEN: Final = "Further slices of the series arrived; try the protocol again with all of them."
 
 _log = EventLog("arrival")
 
@@ -135,8 +137,9 @@ class JobMaker:
                 for delivery in self._newest(conn, job):
                     if delivery.state in OPEN:
                         self._ledger.move_delivery(conn, delivery.id, DeliveryState.CANCELLED)
+                sentence = _TRIAL_OVERTAKEN if is_trial(job.protocol) else _OVERTAKEN
                 self._ledger.move_job(
-                    conn, job.id, JobState.SUPERSEDED, code="job.superseded", sentence=_OVERTAKEN
+                    conn, job.id, JobState.SUPERSEDED, code="job.superseded", sentence=sentence
                 )
                 stopped.append(job)
         return stopped

@@ -13,6 +13,7 @@ from service.errors import SeriesRefused
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from pathlib import Path
 
     from service.backlog.records import ReceivedInstance
     from service.config.reader import LoadedSite
@@ -36,12 +37,14 @@ def read_headers(instances: Iterable[ReceivedInstance], loaded: LoadedSite) -> l
         SeriesRefused: a file of the spool is no longer a DICOM file.
         OSError: the spool cannot be read just now.
     """
+    return headers_of((instance.file for instance in instances), loaded)
+
+
+def headers_of(files: Iterable[Path], loaded: LoadedSite) -> list[Dataset]:
+    """The same of files of the spool; raises what :func:`read_headers` raises."""
     keywords = sorted({*keywords_to_read(loaded), *_IDENTITY.values()})
     try:
-        return [
-            dcmread(instance.file, stop_before_pixels=True, specific_tags=list(keywords))
-            for instance in instances
-        ]
+        return [dcmread(file, stop_before_pixels=True, specific_tags=list(keywords)) for file in files]
     except LIBRARY_ERRORS as error:
         if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno is not None):
             raise  # it may pass; what is in the file does not

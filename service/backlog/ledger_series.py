@@ -17,6 +17,7 @@ from service.backlog.records import (
     RecordedSeries,
     SeriesState,
 )
+from service.backlog.trial_names import no_trial
 
 Facts = Mapping[str, object]
 _IDENTITY: Final = tuple(field.name for field in fields(PatientIdentity))
@@ -154,11 +155,13 @@ class SeriesLedger(Database):
             return {name: int(count) for name, count in conn.execute(query)}
 
     def sets_since(self, conn: sa.Connection, study_instance_uid: str, since: float) -> int:
-        """How many jobs of a study were created since then, other than cancelled and refused ones."""
+        """How many jobs of a study were created since then, but for cancelled and refused ones and trials."""
         j, s = tables.job, tables.series
         without = [JobState.CANCELLED.value, JobState.REFUSED.value]
         query = sa.select(sa.func.count()).select_from(j.join(s, j.c.series_id == s.c.id))
-        query = query.where(s.c.study_instance_uid == study_instance_uid, j.c.created_at >= since)
+        query = query.where(
+            s.c.study_instance_uid == study_instance_uid, j.c.created_at >= since, no_trial(j.c.protocol)
+        )
         return int(conn.execute(query.where(j.c.state.not_in(without))).scalar_one())
 
     def resent(

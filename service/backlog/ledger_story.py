@@ -14,6 +14,7 @@ from service.backlog.commitment_records import Commitment
 from service.backlog.database import now
 from service.backlog.ledger_commitments import CommitmentLedger
 from service.backlog.records import Delivery, Job, JobState, PatientIdentity, RecordedSeries
+from service.backlog.trial_names import no_trial
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -183,7 +184,9 @@ class StoryLedger(CommitmentLedger):
     ) -> list[RecordedSeries]:
         """Series that nobody asked to contour, or that were refused, newest first."""
         s = tables.series
-        query = sa.select(s).where(~sa.exists().where(tables.job.c.series_id == s.c.id))
+        query = sa.select(s).where(
+            ~sa.exists().where(tables.job.c.series_id == s.c.id, no_trial(tables.job.c.protocol))
+        )
         if patient_id is not None:
             query = query.where(s.c.patient_id == patient_id)
         with self.reading() as conn:

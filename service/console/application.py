@@ -17,6 +17,7 @@ from service.console import (
     refusals,
     session_api,
     site_api,
+    trial_api,
 )
 from service.console.measures import Measures
 from service.console.open_cases import OpenCases
@@ -42,7 +43,7 @@ def application(premises: Premises) -> FastAPI:
     app.state.metrics.register(Measures(premises))
     refusals.install(app)
     app.include_router(probes.router, tags=["probes"])
-    for part in (session_api, job_api, pictures, site_api, model_api, people_api):
+    for part in (session_api, job_api, trial_api, pictures, site_api, model_api, people_api):
         app.include_router(part.router)
     pages.install(app, premises)
     tls = premises.started_with.site.console.tls_certificate is not None

@@ -25,14 +25,19 @@ _METRICS: Final = (
 
 def graphics_cards() -> Iterator[Metric]:
     """Nothing where there is none, or where it does not answer."""
-    program = shutil.which("nvidia-smi")
-    rows = [] if program is None else cards_of(_asked(program))
+    rows = cards_now()
     for column, (name, text, unit) in enumerate(_METRICS, 1):
         metric = GaugeMetricFamily(f"delineate_{name}", text, labels=["gpu"])
         for row in rows:
             metric.add_metric([f"{row[0]:.0f}"], row[column] * unit)
         if metric.samples:
             yield metric
+
+
+def cards_now() -> list[list[float]]:
+    """One row a card: number, percent busy, MiB in use, MiB, degrees Celsius."""
+    program = shutil.which("nvidia-smi")
+    return [] if program is None else cards_of(_asked(program))
 
 
 def cards_of(answer: str) -> list[list[float]]:

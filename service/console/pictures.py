@@ -128,10 +128,13 @@ def _series(request: Request, job: Job) -> CtSeries:
 
 
 def _structure_set_file(request: Request, job: str) -> tuple[str | None, Path | None]:
-    """The newest structure set of a job that is still on disk, and to where it goes."""
-    deliveries = premises_of(request).ledger.deliveries(job)
-    there = [each for each in deliveries if each.file.exists()]
-    return (there[-1].destination, there[-1].file) if there else (None, None)
+    """The newest structure set of a job that is still on disk, and to where it goes if anywhere."""
+    premises = premises_of(request)
+    there = [each for each in premises.ledger.deliveries(job) if each.file.exists()]
+    if there:
+        return there[-1].destination, there[-1].file
+    made = sorted((premises.storage / "jobs" / job).glob("rtstruct*.dcm"))  # in shadow, or a trial
+    return None, made[0] if made else None
 
 
 def _drawn(roi: Roi, series: CtSeries, volume_cm3: float | None) -> DrawnRoi:

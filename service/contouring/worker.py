@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING
 
 import pydicom
 
+from service.backlog.contouring_progress import told_in
 from service.backlog.engine import DELIVER, Again, EngineClient
 from service.backlog.ledger import Ledger, LedgerRefused, contour_key, deliver_key
 from service.backlog.notify import Notifies
 from service.backlog.records import DeliveryState, Job, JobState, Mode
 from service.backlog.spool import Spool, write_once
+from service.backlog.trial_names import configured_name
 from service.config.reader import LoadedSite, parse
 from service.contouring.contoured_ct import ContouredCt, SetOrigin, contour_ct, site_time
 from service.contouring.job_result import JobResult
@@ -122,7 +124,7 @@ class ContourWorker:
         site = self._site()
         routed = parse(self._ledger.config_text(job.config_version), site.path, check_bundles=False)
         loaded = routed.under(site.site)  # of the job's own version only protocols count, not `node:`
-        protocol = loaded.protocol(job.protocol)
+        protocol = loaded.protocol(configured_name(job.protocol))
         if protocol is None:
             code, sentence = "protocol.unknown", f"The configuration has no protocol {job.protocol} any more."
             raise ModelRefused(code, sentence)
@@ -132,7 +134,8 @@ class ContourWorker:
         earlier = JobResult.read(folder)
         if earlier is not None and all(file.exists() for file in files.values()):
             return earlier, files
-        done = contour_ct(job.files, loaded, protocol, self._models.turn(job.priority))
+        with told_in(folder, job.run) as tell:
+            done = contour_ct(job.files, loaded, protocol, self._models.turn(job.priority), tell)
         made = JobResult(
             done.segmentation.provenance,
             (*done.series.findings, *done.segmentation.findings, *makers_in_words(done.segmentation)),

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from running_node import wait_until
 
+from service.backlog import ledger_tables as tables
 from service.backlog.records import DeliveryState
 
 AXE = Path(__file__).parent / "axe-core" / "axe.min.js"
@@ -204,3 +205,145 @@ def objections(page) -> list[str]:
         for each in said["violations"]
         for node in each["nodes"]
     ]
+
+
+def test_a_protocol_is_tried_on_a_ct_that_no_route_takes_and_nothing_is_sent(signed_in, site):
+    page = signed_in("operator")
+    site.send(site.ct("PAT-TRY", "Try^Out", "Thorax"))
+    row = page.locator("#rows tr", has_text="PAT-TRY")
+    row.locator(".state.unrouted").wait_for()
+    row.locator("th a").click()
+    page.click('[data-deed="trial"]')
+    assert page.inner_text("#ask-destination span") == "Protocol"
+    assert page.locator("#ask option").all_inner_texts() == ["external"]
+    page.click('#ask [value="yes"]')
+    page.wait_for_url("**/case/*")
+    page.locator("#structures th[scope=row]", has_text="External").wait_for()
+    page.locator("#viewer label", has_text="External").wait_for()
+    with site.node.ledger() as ledger:
+        assert ledger.deliveries(page.get_attribute("#viewer", "data-job")) == []
+    page.goto(f"{site.address}/models/external@1.0")
+    page.click('[data-deed="trial"]')
+    assert page.inner_text("#ask-destination span") == "CT"
+    assert "PAT-TRY Thorax" in page.locator("#ask option").first.inner_text()
+
+
+def test_a_filter_is_there_after_a_reload_and_gone_with_its_person(signed_in, site):
+    page = signed_in("reader")
+    page.fill('[name="text"]', "nobody at all")
+    page.locator("#row-none").wait_for()
+    page.reload()
+    page.locator("#row-none").wait_for()
+    assert page.input_value('[name="text"]') == "nobody at all"
+    assert page.url == f"{site.address}/"
+    page.click("[data-sign-out]")
+    page.wait_for_selector("#sign-in")
+    assert page.evaluate("sessionStorage.length") == 0
+
+
+def test_a_job_is_given_the_number_that_a_person_types(signed_in, site):
+    site.send(site.ct("PAT-LATER", "Later^On"))
+    page = signed_in("operator")
+    row = page.locator("#rows tr", has_text="PAT-LATER")
+    row.locator(".state.done").wait_for()
+    job = row.get_attribute("id").removeprefix("row-")
+    with site.node.ledger() as ledger, ledger.begin() as conn:  # as if it waited for a person
+        conn.execute(tables.job.update().where(tables.job.c.id == job).values(state="held"))
+    page.reload()
+    row.locator('[data-deed="priority"]').click()
+    page.fill("#ask-number input", "1001")
+    page.click('#ask [value="yes"]')
+    assert page.locator("#ask").is_visible()  # there is no such priority
+    page.fill("#ask-number input", "7")
+    page.click('#ask [value="yes"]')
+    page.locator("#said", has_text="has its new priority").wait_for()
+    with site.node.ledger() as ledger:
+        assert ledger.job(job).priority == 7
+    with site.node.ledger() as ledger, ledger.begin() as conn:
+        conn.execute(tables.job.update().where(tables.job.c.id == job).values(state="done"))
+
+
+EDITED = """node:
+  ae_title: DELINEATE
+destinations:
+  tps: {ae_title: TPS, host: 10.0.0.1, port: 104}
+protocols:
+  pelvis:
+    model: pelvis-ct@2.0
+    structures:
+      Bladder:
+        color: "#ff0000"
+routes:
+- name: every pelvis
+  when:
+    Modality: CT
+  contour: pelvis
+"""
+
+
+OFFERED = [
+    ("", "node", None),
+    (EDITED, "console", "routes"),  # what is there is not offered again
+    (EDITED + "  ", "unless", "contour"),  # in the entry of a list that is not indented
+    (EDITED + "- ", "name", None),  # a new entry
+    (EDITED + "  - ", None, None),  # nothing may stand there
+    ("node:\n  disk:\n    ", "reserve_gb", "disk"),
+    ("node:\n  disk:\n    reserve_gb: 5\n  ", "ae_title", "disk"),
+    ("destinations:\n  tps:\n    ho", "host", "port"),
+    ("protocols:\n  p:\n    structures:\n      Bladder:\n        co", "color", None),
+    ("routes:\n  - name: a\n    mode: ", "send", None),
+    ("routes:\n  - name: a\n    mode: sh", "shadow", "send"),
+    ("protocols:\n  p:\n    allow_unvalidated: ", "true", None),
+    ("# a remark: of two words ", None, None),
+]
+"""Text before the caret, what is offered first there, and what is not."""
+
+
+def test_what_may_stand_at_the_caret(signed_in, site):
+    page = signed_in("administrator")
+    page.goto(f"{site.address}/configuration")
+    offered = page.evaluate(
+        """async (texts) => {
+            const { offersAt } = await import("/static/completion.js");
+            const schema = await (await fetch("/configuration/schema")).json();
+            return texts.map((text) => (offersAt(schema, text, text.length)?.offers ?? []).map((each) => each.shown));
+        }""",
+        [text for text, _, _ in OFFERED],
+    )
+    for (text, first, absent), shown in zip(OFFERED, offered, strict=True):
+        assert (shown[0] if shown else None) == first, text
+        assert absent not in shown, text
+
+
+def test_keys_and_words_are_completed_by_the_keyboard_alone(signed_in, site, picture):
+    page = signed_in("administrator", bypass_csp=True)
+    page.goto(f"{site.address}/configuration")
+    page.wait_for_selector("#text[aria-controls]")  # the schema is there
+    page.fill("#text", "routes:\n- name: a\n")
+    page.focus("#text")
+    page.keyboard.press("Control+End")
+    page.keyboard.type("  when_s")
+    page.wait_for_selector("#completions li")
+    option = page.locator('#completions [aria-selected="true"]')
+    assert option.locator("code").inner_text() == "when_sent_again"
+    assert page.get_attribute("#text", "aria-activedescendant") == option.get_attribute("id")
+    assert objections(page) == []
+    page.keyboard.press("Enter")
+    assert page.locator("#completions code").all_inner_texts() == ["ignore", "send_same", "contour_again"]
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Tab")
+    assert page.input_value("#text") == "routes:\n- name: a\n  when_sent_again: send_same"
+    page.keyboard.press("Enter")
+    page.keyboard.type("  pri")
+    page.keyboard.press("Escape")
+    assert page.locator("#completions").is_hidden()
+    page.keyboard.press("Control+Space")
+    page.locator("#completions li").click()
+    assert page.input_value("#text").endswith("\n  priority: ")
+    page.fill("#text", EDITED)
+    page.focus("#text")
+    page.keyboard.press("Control+End")
+    page.keyboard.type("  ")
+    page.keyboard.press("Control+Space")
+    page.wait_for_selector("#completions li")
+    picture(page, "console-completion")

@@ -8,8 +8,10 @@ from fastapi import APIRouter, Path, Request
 from starlette.responses import FileResponse, HTMLResponse
 
 from service.backlog.records import DeliveryState
+from service.backlog.trial_names import configured_name
 from service.console.callers import Caller, Reader, premises_of
 from service.console.job_api import JobId
+from service.console.pages.advance import advance_of
 from service.console.pages.deeds import possible_deeds
 from service.console.pages.rendering import PageRoute, page
 from service.console.pages.structures import structure_set_of, structures_of
@@ -29,11 +31,17 @@ def case(request: Request, caller: Reader, job: JobId) -> HTMLResponse:
     """Everything about one job."""
     premises = premises_of(request)
     story = premises.ledger.story(job)
+    with premises.ledger.reading() as conn:
+        advance = advance_of(conn, story.job, premises.storage)
     _write_down(premises, caller, job)
     file = structure_set_of(story, premises.storage)
+    site = premises.loaded().site
+    protocol = site.protocols.get(configured_name(story.job.protocol))
     values: dict[str, Any] = {
         "story": story,
-        "structures": structures_of(story, file, premises.loaded().protocol(story.job.protocol)),
+        "advance": advance,
+        "structures": structures_of(story, file, protocol),
+        "protocols": list(site.protocols),
         "has_set": file is not None,
         "deeds": possible_deeds(story.job.state.value, contoured=file is not None),
         "destinations": _destinations(premises, story),
@@ -63,7 +71,10 @@ def series(request: Request, caller: Reader, row: Annotated[int, Path(ge=1, le=2
         facts = {"series": row}
         premises.audit.record("looked.series", who=caller.who, address=caller.address, facts=facts)
     jobs = premises.ledger.jobs_of_series(found.series_instance_uid)
-    return page(request, caller, "series.html", place="worklist", series=found, jobs=jobs)
+    protocols = list(premises.loaded().site.protocols)
+    return page(
+        request, caller, "series.html", place="worklist", series=found, jobs=jobs, protocols=protocols
+    )
 
 
 def _write_down(premises: Premises, caller: Caller, job: str) -> None:

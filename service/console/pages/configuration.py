@@ -9,10 +9,11 @@ from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Path, Request
 from pydantic import BaseModel, Field
-from starlette.responses import HTMLResponse, PlainTextResponse
+from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse
 
 from service.config.advice import warnings_of
 from service.config.reader import parse
+from service.config.schema import json_schema
 from service.console.callers import Administrator, premises_of
 from service.console.pages.configuration_history import history, kept_text, save, version_of
 from service.console.pages.rendering import PageRoute, page
@@ -54,6 +55,12 @@ def configuration_page(request: Request, caller: Administrator) -> HTMLResponse:
         restart_needed=premises.site.restart_needed,
         history=history(premises.storage),
     )
+
+
+@router.get("/schema")
+def schema(_: Administrator) -> JSONResponse:
+    """What the editor completes by: the schema that ``delineate schema`` prints."""
+    return JSONResponse(json_schema())
 
 
 @router.post("/preview")

@@ -18,6 +18,7 @@ from service.backlog import ledger_tables as tables
 from service.backlog.database import now
 from service.backlog.records import DeliveryState, JobState, SeriesState
 from service.console.callers import Reader, premises_of
+from service.console.graphics_cards import cards_now
 from service.console.pages.plots import Plot, bars_by_hour, points_of_day
 from service.console.pages.rendering import PageRoute, page
 
@@ -66,7 +67,7 @@ def day_page(request: Request, caller: Reader, on: Annotated[date | None, Query(
     }
     return page(
         request, caller, "day.html", place="day", day=found, on=wanted, today=today, plots=plots, disk=disk,
-        before=wanted - timedelta(days=1), after=wanted + timedelta(days=1),
+        cards=cards_now(), before=wanted - timedelta(days=1), after=wanted + timedelta(days=1),
         counts=premises.ledger.counts(), reserve=premises.started_with.site.node.disk.reserve_gb * 1e9,
     )  # fmt: skip
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Final
 
 _BY_STATE: Final = {
-    "queued": ("first", "hold", "cancel"),
+    "queued": ("first", "priority", "hold", "cancel"),
     "contouring": ("hold", "cancel"),
-    "held": ("release", "cancel"),
+    "held": ("release", "priority", "cancel"),
     "delivering": ("hold", "cancel"),
     "done": ("resend",),
     "refused": ("retry",),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -26,6 +26,8 @@ class Structure:
         color: ``#rrggbb``.
         volume_cm3: as the model's answer had it, None if it is not known under this name.
         slices: how many have a contour.
+        first_slice, last_slice: numbers of the lowest and the highest of them as the viewer counts, from 1;
+            None if no contour says on which image it lies.
         from_mm, to_mm: lowest and highest position of a contour along z of the patient (LPS), None if none.
     """
 
@@ -33,6 +35,8 @@ class Structure:
     color: str
     volume_cm3: float | None
     slices: int
+    first_slice: int | None
+    last_slice: int | None
     from_mm: float | None
     to_mm: float | None
 
@@ -61,12 +65,13 @@ def structures_of(story: Story, file: Path | None, protocol: Protocol | None) ->
             drawn = ()
         if drawn:
             return [_with_volume(each, volumes_cm3) for each in drawn]
-    return [Structure(name, _NO_COLOR, cm3, 0, None, None) for name, cm3 in story.volumes_cm3.items()]
+    return [
+        Structure(name, _NO_COLOR, cm3, 0, None, None, None, None) for name, cm3 in story.volumes_cm3.items()
+    ]
 
 
 def _with_volume(drawn: Structure, volumes_cm3: Mapping[str, float]) -> Structure:
-    cm3 = volumes_cm3.get(drawn.name)
-    return Structure(drawn.name, drawn.color, cm3, drawn.slices, drawn.from_mm, drawn.to_mm)
+    return replace(drawn, volume_cm3=volumes_cm3.get(drawn.name))
 
 
 @lru_cache(maxsize=32)
@@ -75,11 +80,15 @@ def _drawn(file: Path, _changed_ns: int) -> tuple[Structure, ...]:
     from service.dicom.structure_set_reader import read_structure_set
 
     found = []
-    for roi in read_structure_set(file).rois:
+    structure_set = read_structure_set(file)
+    numbers = {image: number for number, image in enumerate(structure_set.images, 1)}
+    for roi in structure_set.rois:
         drawn = [each.points_lps_mm for each in roi.contours if len(each.points_lps_mm)]
         heights_mm = [float(points[0, 2]) for points in drawn]
         color = "#{:02x}{:02x}{:02x}".format(*roi.color) if len(roi.color) == 3 else _NO_COLOR
         slices = len({round(each, 2) for each in heights_mm})
+        on = sorted(numbers[key] for each in roi.contours for key in each.images if key in numbers)
+        first, last = (on[0], on[-1]) if on else (None, None)
         ends = (min(heights_mm), max(heights_mm)) if heights_mm else (None, None)
-        found.append(Structure(roi.name, color, None, slices, *ends))
+        found.append(Structure(roi.name, color, None, slices, first, last, *ends))
     return tuple(found)

@@ -8,9 +8,11 @@ from fastapi import APIRouter, Header, Path, Query, Request
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import HTMLResponse
 
+from service.backlog.roles import Role
 from service.console.callers import Caller, Reader, premises_of
 from service.console.model_api import model, models
 from service.console.pages.rendering import PageRoute, page
+from service.console.pages.trials import stored_ct
 from service.console.site_api import destinations, senders
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
@@ -31,11 +33,7 @@ def connections(request: Request, caller: Reader) -> HTMLResponse:
 @router.get("/models")
 def all_models(request: Request, caller: Reader) -> HTMLResponse:
     """Every bundle, and the protocols that use it."""
-    protocols = premises_of(request).loaded().site.protocols
-    used: dict[str, list[str]] = {}
-    for name, protocol in protocols.items():
-        for each in protocol.uses:
-            used.setdefault(each.model, []).append(name)
+    used = _protocols_by_model(request)
     return page(request, caller, "models.html", place="models", models=models(request, caller), used=used)
 
 
@@ -44,7 +42,22 @@ def one_model(
     request: Request, caller: Reader, reference: Annotated[str, Path(max_length=128)]
 ) -> HTMLResponse:
     """A bundle's card, with its files compared with what the card says of them."""
-    return page(request, caller, "model.html", place="models", model=model(request, caller, reference))
+    values: dict[str, Any] = {
+        "model": model(request, caller, reference),
+        "protocols": _protocols_by_model(request).get(reference, []),
+        "stored": [],
+    }
+    if values["protocols"] and caller.account.role.may(Role.OPERATOR):
+        values["stored"] = [f"{row}\t{label}" for row, label in stored_ct(premises_of(request), caller)]
+    return page(request, caller, "model.html", place="models", **values)
+
+
+def _protocols_by_model(request: Request) -> dict[str, list[str]]:
+    used: dict[str, list[str]] = {}
+    for name, protocol in premises_of(request).loaded().site.protocols.items():
+        for each in protocol.uses:
+            used.setdefault(each.model, []).append(name)
+    return used
 
 
 @router.get("/explain")

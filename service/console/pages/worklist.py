@@ -65,7 +65,7 @@ def rows_only(request: Request, caller: Reader, wanted: Filter) -> HTMLResponse:
 def _rows(request: Request, caller: Caller, wanted: Filter) -> list[Row]:
     premises = premises_of(request)
     asked = _asked(wanted, premises.started_with.site.node.timezone)
-    rows = worklist(premises.ledger, asked)
+    rows = worklist(premises.ledger, premises.storage, asked)
     _write_down(premises, caller, wanted, rows)
     return rows
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
@@ -11,10 +10,12 @@ import sqlalchemy as sa
 
 from service.backlog import ledger_tables as tables
 from service.backlog.database import now
-from service.backlog.records import JobState
+from service.backlog.trial_names import no_trial
+from service.console.pages.advance import Advance, advances
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from pathlib import Path
 
     from service.backlog.ledger import Ledger
 
@@ -22,7 +23,6 @@ _SERIES_COLUMNS: Final = (
     "patient_id", "patient_name", "study_description", "series_description", "study_date", "instances",
     "calling_ae_title", "sender_address", "first_at", "last_at",
 )  # fmt: skip
-_EARLIER: Final = 50  # jobs of a protocol that say how long contouring usually takes
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ class Row:
         structures: volume in cm3 by structure, once contoured.
         findings: how many by severity.
         took_seconds: from the last image to now, or to the end.
-        contouring_seconds, usual_seconds: how long it has been contoured, and how long that usually takes.
+        advance: how far contouring is, while it lasts.
     """
 
     key: str
@@ -80,8 +80,7 @@ class Row:
     structures: Mapping[str, float] = field(default_factory=dict)
     findings: Mapping[str, int] = field(default_factory=dict)
     sendings: Sequence[Sending] = ()
-    contouring_seconds: float | None = None
-    usual_seconds: float | None = None
+    advance: Advance | None = None
 
     @property
     def ended(self) -> bool:
@@ -94,15 +93,15 @@ class Row:
         return max(0.0, (self.updated_at if self.ended else now()) - float(self.series["last_at"]))
 
 
-def worklist(ledger: Ledger, asked: Asked) -> list[Row]:
-    """What matches everything asked, newest first."""
+def worklist(ledger: Ledger, storage: Path, asked: Asked) -> list[Row]:
+    """What matches everything asked, newest first; ``storage`` has how far contouring is."""
     with ledger.reading() as conn:
         jobs = _jobs(conn, asked)
         ids = [row["id"] for row in jobs]
         sendings, findings = _sendings(conn, ids), _findings(conn, ids)
-        begun = _contouring_since(conn, [row["id"] for row in jobs if row["state"] == "contouring"])
-        usual = {row["protocol"]: _usual_seconds(conn, row["protocol"]) for row in jobs if row["id"] in begun}
-        rows = [_row_of_job(row, sendings, findings, begun, usual) for row in jobs]
+        contoured = [(row["id"], row["protocol"], row["run"]) for row in jobs if row["state"] == "contouring"]
+        under_way = advances(conn, contoured, storage)
+        rows = [_row_of_job(row, sendings, findings, under_way) for row in jobs]
         if not asked.protocol:
             rows += [_row_of_series(row) for row in _series_alone(conn, asked)]
     return sorted(rows, key=lambda row: row.created_at, reverse=True)[: asked.limit]
@@ -113,14 +112,14 @@ def senders_and_protocols(ledger: Ledger) -> tuple[list[str], list[str]]:
     s, j = tables.series.c.calling_ae_title, tables.job.c.protocol
     with ledger.reading() as conn:
         senders = conn.execute(sa.select(s).distinct().order_by(s)).scalars().all()
-        protocols = conn.execute(sa.select(j).distinct().order_by(j)).scalars().all()
+        protocols = conn.execute(sa.select(j).where(no_trial(j)).distinct().order_by(j)).scalars().all()
     return list(senders), list(protocols)
 
 
 def _jobs(conn: sa.Connection, asked: Asked) -> Sequence[sa.RowMapping]:
     j, s = tables.job, tables.series
     own = ("id", "series_id", "protocol", "mode", "priority", "routes", "destinations", "state", "code",
-           "sentence", "created_at", "updated_at", "volumes_cm3")  # fmt: skip
+           "sentence", "created_at", "updated_at", "volumes_cm3", "run")  # fmt: skip
     query = sa.select(*(j.c[name] for name in own), *(s.c[name] for name in _SERIES_COLUMNS))
     query = query.join(s, s.c.id == j.c.series_id)
     if asked.states:
@@ -135,7 +134,8 @@ def _series_alone(conn: sa.Connection, asked: Asked) -> Sequence[sa.RowMapping]:
     s = tables.series
     own = ("id", "state", "code", "sentence", "recorded_at")
     query = sa.select(*(s.c[name] for name in (*own, *_SERIES_COLUMNS)))
-    query = query.where(~sa.exists().where(tables.job.c.series_id == s.c.id))
+    asked_for = sa.exists().where(tables.job.c.series_id == s.c.id, no_trial(tables.job.c.protocol))
+    query = query.where(~asked_for)
     if asked.states:
         query = query.where(s.c.state.in_(asked.states))
     query = query.where(*_of_series(asked, s.c.last_at))
@@ -175,30 +175,11 @@ def _findings(conn: sa.Connection, jobs: Sequence[str]) -> dict[str, dict[str, i
     return found
 
 
-def _contouring_since(conn: sa.Connection, jobs: Sequence[str]) -> dict[str, float]:
-    e = tables.event
-    code = f"job.{JobState.CONTOURING.value}"
-    query = sa.select(e.c.job_id, sa.func.max(e.c.at)).where(e.c.job_id.in_(jobs), e.c.code == code)
-    return {job: float(at) for job, at in conn.execute(query.group_by(e.c.job_id))}
-
-
-def _usual_seconds(conn: sa.Connection, protocol: str) -> float | None:
-    """Median from the beginning of contouring to its end, of the last jobs of the protocol."""
-    j, e = tables.job, tables.event
-    begun = (e.c.job_id == j.c.id) & (e.c.code == f"job.{JobState.CONTOURING.value}")
-    query = sa.select(j.c.contoured_at - sa.func.max(e.c.at)).join(e, begun)
-    query = query.where(j.c.protocol == protocol, j.c.contoured_at.is_not(None))
-    query = query.group_by(j.c.id, j.c.contoured_at, j.c.created_at).order_by(j.c.created_at.desc())
-    seconds = [float(each) for each in conn.execute(query.limit(_EARLIER)).scalars() if each > 0]
-    return statistics.median(seconds) if seconds else None
-
-
 def _row_of_job(
     row: sa.RowMapping,
     sendings: Mapping[str, Mapping[str, Sending]],
     findings: Mapping[str, Mapping[str, int]],
-    begun: Mapping[str, float],
-    usual: Mapping[str, float | None],
+    under_way: Mapping[str, Advance],
 ) -> Row:
     same = ("state", "code", "sentence", "protocol", "mode", "priority", "routes", "destinations",
             "created_at", "updated_at")  # fmt: skip
@@ -212,8 +193,7 @@ def _row_of_job(
         structures=row["volumes_cm3"] or {},
         findings=findings.get(job, {}),
         sendings=tuple(sendings.get(job, {}).values()),
-        contouring_seconds=now() - begun[job] if job in begun else None,
-        usual_seconds=usual.get(row["protocol"]) if job in begun else None,
+        advance=under_way.get(job),
     )
 
 

@@ -30,24 +30,36 @@ export function say(sentence, bad = false) {
 
 const deeds = {
   first: (job) => ["PUT", `/api/v1/jobs/${job}/priority`, { priority: 1 }],
+  priority: (job, _, __, number) => ["PUT", `/api/v1/jobs/${job}/priority`, { priority: number }],
   resend: (job, destination) => ["POST", `/api/v1/jobs/${job}/resend`, { destination }],
+  trial: (_, chosen, { series, protocol }) => ["POST", `/api/v1/series/${series || chosen}/trial`, { protocol: protocol || chosen }],
 };
 
 /** Every change is asked about once, whatever it is. */
 export function confirmed(button) {
   const dialog = document.getElementById("ask");
-  const { question, detail, yes, destinations } = button.dataset;
+  const { question, detail, yes, destinations, number, choice: asked } = button.dataset;
   dialog.querySelector("h2").textContent = question;
   dialog.querySelector("#ask-detail").textContent = detail;
   dialog.querySelector('[value="yes"]').textContent = yes;
   const choice = dialog.querySelector("#ask-destination");
   choice.hidden = destinations === undefined;
+  const label = choice.querySelector("span");
+  label.textContent = asked ?? label.dataset.destination;
   const names = [...new Set((destinations ?? "").split("\n").filter(Boolean))];
-  choice.querySelector("select").replaceChildren(...names.map((name) => new Option(name)));
+  choice.querySelector("select").replaceChildren(...names.map((name) => {
+    const [value, shown = value] = name.split("\t");
+    return new Option(shown, value);
+  }));
+  const field = dialog.querySelector("#ask-number");
+  field.hidden = number === undefined;
+  const input = field.querySelector("input");
+  input.disabled = field.hidden;
+  input.value = number ?? "";
   dialog.returnValue = "";
   dialog.showModal();
   return new Promise((resolve) => dialog.addEventListener("close", () => {
-    resolve(dialog.returnValue === "yes" ? { destination: choice.querySelector("select").value } : null);
+    resolve(dialog.returnValue === "yes" ? { destination: choice.querySelector("select").value, number: Number(input.value) } : null);
   }, { once: true }));
 }
 
@@ -55,9 +67,10 @@ async function change(button) {
   const answer = await confirmed(button);
   if (!answer) return;
   const { deed, job, done } = button.dataset;
-  const wanted = deeds[deed]?.(job, answer.destination) ?? ["POST", `/api/v1/jobs/${job}/${deed}`];
+  const wanted = deeds[deed]?.(job, answer.destination, button.dataset, answer.number) ?? ["POST", `/api/v1/jobs/${job}/${deed}`];
   try {
-    await ask(...wanted);
+    const said = await (await ask(...wanted)).json();
+    if (deed === "trial") { location.assign(`/case/${said.job}`); return; }
     say(done);
     document.dispatchEvent(new CustomEvent("changed-here", { detail: job }));
   } catch (error) { say(error.message, true); }
@@ -114,6 +127,7 @@ document.addEventListener("click", async (event) => {
     document.cookie = `delineate_language=${button.dataset.language}${YEAR}`;
     location.reload();
   } else if ("signOut" in button.dataset) {
+    sessionStorage.clear();
     await ask("DELETE", "/api/v1/session").catch(() => {});
     location.assign("/sign-in");
   }
@@ -130,4 +144,5 @@ document.addEventListener("keydown", (event) => {
 });
 
 nameTheme();
+if (document.getElementById("sign-in")) sessionStorage.clear();  // what the person looked for whose session has ended
 if (document.getElementById("live")) keepLive(ask);

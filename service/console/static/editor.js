@@ -1,4 +1,5 @@
 // The configuration's editor: numbered lines, mistakes beside them, nothing saved that was not checked.
+import { complete } from "./completion.js";
 import { ask, confirmed, say } from "./console.js";
 
 const text = document.getElementById("text");
@@ -65,3 +66,4 @@ text.addEventListener("keydown", (event) => {
   if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) { event.preventDefault(); check(); }
 });
 number();
+complete(text, document.getElementById("completions")).catch((error) => say(error.message, true));

@@ -50,6 +50,24 @@ function oneAtATime(refresh) {
   };
 }
 
+// What the list is filtered by stays for this tab until it is closed or its person signs out; never in an address.
+const KEPT = "delineate.filter";
+
+function keepFilter(form) {
+  sessionStorage.setItem(KEPT, JSON.stringify(Object.fromEntries(new FormData(form))));
+}
+
+/** Whether there was something to put back. */
+function putFilterBack(form) {
+  let kept;
+  try { kept = JSON.parse(sessionStorage.getItem(KEPT)); } catch { return false; }
+  for (const [name, value] of Object.entries(kept ?? {})) {
+    const field = form.elements.namedItem(name);
+    if (field) field.value = value;
+  }
+  return Object.values(kept ?? {}).some((value) => value !== "");
+}
+
 export function keepLive(ask) {
   const mark = document.getElementById("live");
   const form = document.querySelector("[data-live-list]");
@@ -82,13 +100,14 @@ export function keepLive(ask) {
   addEventListener("pageshow", (event) => { if (event.persisted) { listen(); refresh(); } });
   setInterval(() => {  // closed for good, or silent although it looks open
     if (source.readyState === EventSource.CLOSED || Date.now() - heard > SILENCE_MS) { show(false); listen(); }
-    if (form && document.querySelector("#rows progress")) refresh();
+    if (document.querySelector("#rows progress, [data-live] progress")) refresh();  // no event tells how far it is
   }, 3000);
   document.addEventListener("changed-here", refresh);
   if (!form) return;
   form.dataset.asked = JSON.stringify(Object.fromEntries(new FormData(form)));
+  if (putFilterBack(form)) refresh();
   let typing;
-  form.addEventListener("input", () => { clearTimeout(typing); typing = setTimeout(refresh, 250); });
+  form.addEventListener("input", () => { keepFilter(form); clearTimeout(typing); typing = setTimeout(refresh, 250); });
   form.addEventListener("submit", (event) => { event.preventDefault(); refresh(); });
-  form.addEventListener("reset", () => setTimeout(refresh));
+  form.addEventListener("reset", () => setTimeout(() => { keepFilter(form); refresh(); }));
 }

@@ -22,6 +22,7 @@ LOOKS = [
     ("POST", "/api/v1/jobs/{job}/release", "operator"),
     ("PUT", "/api/v1/jobs/{job}/priority", "operator"),
     ("POST", "/api/v1/jobs/{job}/resend", "operator"),
+    ("POST", "/api/v1/series/{row}/trial", "operator"),
     ("GET", "/api/v1/destinations", "reader"),
     ("POST", "/api/v1/destinations/eclipse/echo", "operator"),
     ("GET", "/api/v1/senders", "reader"),
@@ -68,7 +69,8 @@ def test_every_address_is_named_above(desk):
 
 @pytest.mark.parametrize(("method", "path", "needed"), LOOKS)
 def test_nobody_is_answered_without_an_account_nor_above_their_role(desk, method, path, needed):
-    path = path.format(job=desk.job().id)
+    job = desk.job()
+    path = path.format(job=job.id, row=job.series_id)
     assert desk.client.request(method, path).status_code == 401
     for role in ROLES[: ROLES.index(needed)]:
         answer = desk.client.request(method, path, headers=desk.as_(role))

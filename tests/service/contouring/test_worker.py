@@ -16,6 +16,7 @@ from analytic_bundle import STRUCTURES, small_ct, write_bundle
 from models.predictor import load as load_model
 from models.volume import CtVolume
 from service.backlog import engine
+from service.backlog.contouring_progress import part_done
 from service.backlog.ledger import Ledger
 from service.backlog.records import (
     DeliveryState,
@@ -183,6 +184,22 @@ def test_a_shadow_is_contoured_and_never_sent(room: Room) -> None:
     assert room.state(job)[0] is JobState.DONE
     assert room.ledger.deliveries(job.id) == []
     assert set(room.ledger.story(job.id).volumes_cm3) == set(STRUCTURES)
+
+
+def test_while_a_ct_is_segmented_its_folder_says_how_far_that_is(room: Room, monkeypatch) -> None:
+    job = room.job(room.ct(1))
+    folder, seen = room.storage / "jobs" / job.id, []
+
+    def segment(*args, progress=None, **named):
+        progress(0.4)
+        seen.extend(part_done(folder, run) for run in (1, 2))
+        return Models().segment(*args, progress=progress, **named)
+
+    monkeypatch.setattr(room.models, "segment", segment)
+    room.worker.contour(job.id)
+    assert seen == [0.4, None]
+    assert room.state(job)[0] is JobState.DELIVERING
+    assert not list(folder.glob("progress*"))
 
 
 class Crash(BaseException):

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 
 import pytest
 
 from service.backlog.audit import Deed
 from service.backlog.records import SeriesState
+from service.config.schema import json_schema
 from service.console.pages.plots import HEIGHT, bars_by_hour, points_of_day
 
 
@@ -43,6 +45,7 @@ def test_every_page_is_answered_in_both_languages_without_inline_script_or_style
 def test_only_administrators_come_near_the_configuration(desk):
     for role in ("reader", "operator"):
         assert get(desk, "/configuration", role).status_code == 403
+        assert get(desk, "/configuration/schema", role).status_code == 403
         assert post(desk, "/configuration/save", role, text="", base="0" * 12).status_code == 403
         assert post(desk, "/configuration/preview", role, text="").status_code == 403
         assert 'href="/configuration"' not in get(desk, "/", role).text
@@ -162,3 +165,18 @@ def test_plots_place_what_they_show():
     plot = points_of_day([(43200.0, 50.0)], 0.0)
     assert plot.points == ((257.0, 8.0),)
     assert [said for _, said in plot.ticks_y] == ["0", "25", "50"]
+
+
+def test_the_day_shows_what_the_graphics_cards_say_where_there_are_any(desk, tmp_path, monkeypatch):
+    assert 'id="gpu-' not in get(desk, "/day").text
+    program = tmp_path / "nvidia-smi"
+    program.write_text("#!/bin/sh\necho 0, 34, 10000, 80000, 41\necho 1, 0, 0, 80000, 30\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    page = get(desk, "/day").text
+    assert "GPU 0: 34 % · 10.5 / 83.9 GB · 41 °C" in page  # 10000 MiB are 10.49 GB
+    assert "GPU 1: 0 % · 0.0 / 83.9 GB · 30 °C" in page
+
+
+def test_the_editor_is_given_the_schema_that_the_command_prints(desk):
+    assert get(desk, "/configuration/schema", "administrator").json() == json_schema()

@@ -5,9 +5,13 @@ from __future__ import annotations
 import re
 
 import pytest
+import sqlalchemy as sa
 
+from service.backlog import ledger_tables as tables
 from service.backlog.audit import Deed
+from service.backlog.contouring_progress import told_in
 from service.backlog.records import JobState, SeriesState
+from service.backlog.spool import Spool
 
 EVERYTHING = {"state": "", "sender": "", "protocol": "", "text": "", "since": "", "until": ""}
 
@@ -75,7 +79,7 @@ def test_a_reader_is_shown_no_buttons_and_an_operator_those_of_the_state(desk):
              for role in ("reader", "operator")}  # fmt: skip
     assert shown["reader"] == []
     assert set(shown["operator"]) == {
-        ("first", queued), ("hold", queued), ("cancel", queued), ("resend", done),
+        ("first", queued), ("priority", queued), ("hold", queued), ("cancel", queued), ("resend", done),
     }  # fmt: skip
 
 
@@ -89,12 +93,13 @@ def test_what_a_button_offers_is_possible(desk, state):
 
         conn.execute(tables.job.update().where(tables.job.c.id == job.id).values(state=state.value))
     for deed in set(possible_deeds(state.value)) - {"resend"}:
-        body = {"priority": 1} if deed == "first" else None
-        method, path = ("PUT", "priority") if deed == "first" else ("POST", deed)
+        orders = deed in ("first", "priority")
+        body = {"priority": 1} if orders else None
+        method, path = ("PUT", "priority") if orders else ("POST", deed)
         answer = desk.client.request(
             method, f"/api/v1/jobs/{job.id}/{path}", json=body, headers=desk.as_("operator")
         )
-        if state is JobState.QUEUED and deed == "first":
+        if state is JobState.QUEUED and orders:
             assert answer.status_code in (200, 409)  # its row of the engine has been taken
         else:
             assert answer.status_code == 200, (state, deed, answer.text)
@@ -176,3 +181,35 @@ def test_structures_have_colour_volume_and_extent_under_the_name_that_is_sent(de
     (found,) = structures_of(SimpleNamespace(volumes_cm3={"Rectum": 55.5}), tmp_path / "set.dcm", protocol)
     assert (found.name, found.color, found.volume_cm3) == ("Rektum", "#8b4513", 55.5)
     assert (found.slices, found.from_mm, found.to_mm) == (3, -3.0, 3.0)
+
+
+def test_how_far_contouring_is_stands_in_the_list_and_in_the_case(desk):
+    """The model's own word; without one the time so far against the median; without that the time alone."""
+    job = desk.job()
+    with desk.ledger.begin() as conn:
+        job = desk.ledger.move_job(conn, job.id, JobState.CONTOURING)
+
+    def bars() -> set[str]:
+        pages = (text_of(get(desk, "/")), text_of(get(desk, f"/case/{job.id}")))
+        return {
+            re.search(r"<progress([^>]*)>", page)[1].replace(' aria-label="Contouring"', "") for page in pages
+        }
+
+    assert bars() == {""}
+    earlier = desk.delivered_job("2.25.2")
+    t = tables.job
+    with desk.ledger.begin() as conn:
+        begun = sa.select(tables.event.c.at).where(
+            tables.event.c.job_id == earlier.id, tables.event.c.code == "job.contouring"
+        )
+        at = conn.execute(begun).scalar_one() + 3600.0
+        conn.execute(sa.update(t).where(t.c.id == earlier.id).values(contoured_at=at))
+    assert all(each.startswith(' max="3600.0" value="') for each in bars())
+    folder = Spool(desk.premises.storage).job_folder(job.id)
+    with told_in(folder, job.run) as tell:
+        tell(0.425)
+        assert bars() == {' max="1" value="0.425"'}
+        assert "42 % in" in text_of(get(desk, "/"))  # 42.5 is rounded to even
+    with told_in(folder, job.run - 1) as tell:  # left by a worker that was ended
+        tell(0.9)
+        assert all(each.startswith(' max="3600.0"') for each in bars())
