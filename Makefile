@@ -17,7 +17,7 @@ test: setup
 	@setup/debian.sh
 	@setup/peers.sh
 	$(MAKE) --no-print-directory check
-	OMP_NUM_THREADS=1 .venv/bin/pytest -n 3 --dist loadfile
+	OMP_NUM_THREADS=1 .venv/bin/pytest -n 4 --dist loadfile --no-loadscope-reorder
 
 # All benchmarks, or one by its name: `make bench-rtstruct`. Each leaves build/bench/NAME.json.
 bench: setup

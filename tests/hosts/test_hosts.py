@@ -26,7 +26,8 @@ def three(tmp_path: Path) -> Iterator[Site]:
     if reason is not None:
         pytest.skip(reason)
     try:
-        with site(tmp_path, dict.fromkeys(("one", "two", "three"), EVERYTHING)) as made:
+        # Two seconds a CT, so that each of two hosts is in the middle of one at some moment.
+        with site(tmp_path, dict.fromkeys(("one", "two", "three"), EVERYTHING), model_seconds=2.0) as made:
             yield made
     except Unavailable as missing:
         pytest.skip(str(missing))

@@ -303,7 +303,9 @@ def test_no_address_of_the_http_process_takes_a_patient(house: House) -> None:
         for operation in methods.values()
         for parameter in operation.get("parameters", ())
     }
-    assert taken == {"job", "action", "state", "limit", "name", "reference", "since", "until"}
+    assert taken == {
+        "job", "action", "state", "limit", "name", "reference", "since", "until", "first", "count",
+    }  # fmt: skip
 
 
 def test_all_of_it_was_reached_and_the_patient_is_where_people_look(house: House) -> None:

@@ -59,8 +59,9 @@ def test_enhanced_ct_is_negotiated_only_where_the_site_says_so():
     assert ENHANCED_CT in accepted_contexts(enhanced_ct=True)
 
 
-def test_without_further_wishes_ct_structure_sets_and_verification_are_negotiated():
-    assert set(accepted_contexts(enhanced_ct=False)) == {CT, RT_STRUCTURE_SET, "1.2.840.10008.1.1"}
+def test_without_further_wishes_ct_structure_sets_verification_and_commitment_are_negotiated():
+    services = {"1.2.840.10008.1.1", "1.2.840.10008.1.20.1"}
+    assert set(accepted_contexts(enhanced_ct=False)) == {CT, RT_STRUCTURE_SET, *services}
 
 
 def test_classes_to_discard_may_be_named_in_three_ways():
