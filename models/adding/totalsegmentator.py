@@ -20,7 +20,8 @@ _NOT_RUN: Final = (
 
 def is_totalsegmentator(path: Path) -> bool:
     """True for the folder of a task, as TotalSegmentator lays it into ``nnunet/results``."""
-    return _TASK.fullmatch(path.name) is not None and any(is_nnunet(each) for each in path.iterdir())
+    named = path.is_dir() and _TASK.fullmatch(path.name) is not None
+    return named and any(is_nnunet(each) for each in path.iterdir())
 
 
 def add_totalsegmentator(wish: Wish) -> Card:

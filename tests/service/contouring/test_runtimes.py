@@ -141,4 +141,5 @@ def test_a_refusal_is_the_commands_too(made):
     found = add(made)
     assert isinstance(found.exception, ModelRefused)
     assert found.exception.code == "add.labels-unmapped"
-    assert add(made, "labels.yaml").exception.code == "add.unknown-kind"
+    for name in ("labels.yaml", "Dataset001_Absent"):
+        assert add(made, name).exception.code == "add.unknown-kind"
