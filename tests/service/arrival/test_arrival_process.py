@@ -83,6 +83,7 @@ class Process:
     def send(self, files: list[Path]) -> list[int | None]:
         """C-STORE over one association; the status of each, None where none came."""
         ae = AE("CTSCANNER")
+        ae.dimse_timeout = 10
         ae.add_requested_context(CTImageStorage, "1.2.840.10008.1.2.1")
         association = ae.associate("127.0.0.1", self.port, ae_title="DELINEATE")
         statuses: list[int | None] = []
@@ -91,6 +92,8 @@ class Process:
                 if not association.is_established:
                     break
                 statuses.append(getattr(association.send_c_store(file), "Status", None))
+                if statuses[-1] is None:
+                    break
         if association.is_established:
             association.release()
         return statuses
