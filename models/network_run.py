@@ -10,6 +10,7 @@ from typing import Final, TypeVar
 import torch
 from torch import Tensor, nn
 
+from models.along_axes import TORCHSCRIPT, load_scripted
 from models.card import BundleError, Card
 from models.compiled import COMPILED, EAGER, CompiledNetwork, NotCompiled
 from models.input_card import InputCard
@@ -136,9 +137,15 @@ class NetworkRun:
         self.device = device
         self._card = card
         self._input: InputCard = card.input
-        self._network = _built(card, card.input)
-        self.sha256 = load_weights(card, self._network)
-        for_inference(self._network.eval().requires_grad_(requires_grad=False), device)
+        self.runtime = ""
+        if card.network.name == TORCHSCRIPT:
+            self._network, self.sha256 = load_scripted(card)
+            self._network.to(device)
+            self.runtime = f"torchscript on torch {torch.__version__}"
+        else:
+            self._network = _built(card, card.input)
+            self.sha256 = load_weights(card, self._network)
+            for_inference(self._network.eval().requires_grad_(requires_grad=False), device)
         ways = attempts(device, card.input.patch_zyx, precision)
         self._ways = (replace(ways[0], mode=COMPILED), *ways)
         self._compiled = CompiledNetwork(self._network, device)
@@ -149,8 +156,9 @@ class NetworkRun:
 
         ``wait``: until it is done or has failed.
         """
-        self._warm = True
-        self._compiled.ask(self._shape(self._input.patch_zyx), self._ways[0].precision, wait=wait)
+        self._warm = not self.runtime  # TorchScript is compiled already
+        if self._warm:
+            self._compiled.ask(self._shape(self._input.patch_zyx), self._ways[0].precision, wait=wait)
 
     def _shape(self, tile_zyx: Sequence[int]) -> tuple[int, ...]:
         """Of what the network is shown at a time."""

@@ -15,6 +15,7 @@ from models.catalog import content_sha256
 from models.native_field import field_on_ct
 from models.network_answer import parts_of
 from models.network_run import NetworkRun, device_named
+from models.nnunet_run import NnunetRun
 from models.plausibility import FieldOfView, check_sides, check_structure, side_unknown
 from models.postprocess import kept, postprocess
 from models.program import Answer, as_field, load_program
@@ -48,11 +49,14 @@ class Predictor:
     def __init__(self, card: Card, device: str = "auto", precision: str | None = None) -> None:
         self.card = card
         self._network: NetworkRun | None = None
+        self._nnunet: NnunetRun | None = None
+        wanted = None if precision is None else getattr(torch, precision)
         if card.kind == "network":
-            self._network = NetworkRun(
-                card, device_named(device), None if precision is None else getattr(torch, precision)
-            )
+            self._network = NetworkRun(card, device_named(device), wanted)
             self._sha256 = self._network.sha256
+        elif card.kind == "nnunet":
+            self._nnunet = NnunetRun(card, device_named(device), wanted)
+            self._sha256 = self._nnunet.sha256
         else:
             self._program = load_program(card)
             self._sha256 = content_sha256(card)
@@ -93,6 +97,8 @@ class Predictor:
         run = _Run(self.card, volume, wanted, progress or (lambda _part: None))
         if self._network is not None:
             run.ask_network(self._network)
+        elif self._nnunet is not None:
+            run.ask_nnunet(self._nnunet)
         else:
             with run.stages.stage("program"):
                 answers = self._program(volume)
@@ -151,19 +157,19 @@ class _Run:
         self._sides: dict[str, Sides | None] = {}
         self._side_unknown: set[str] = set()
         self._steps_down: tuple[str, ...] = ()
-        self._device, self._precision, self._mode = "cpu", "float32", "eager"
+        self._device, self._precision, self._mode, self._runtime = "cpu", "float32", "eager", ""
 
     def ask_network(self, network: NetworkRun) -> None:
         """Run the network and bring each structure back to the CT's grid."""
         answer = network.run(self._volume, lambda part: self._progress(part * _SHARE_OF_NETWORK), self.stages)
         self._steps_down, self._mode = answer.steps_down, answer.mode
         self._device, self._precision = answer.device, answer.precision
+        self._runtime = network.runtime
         if not answer.is_finite:
             raise OutputNotFinite(self._card.reference)
         with self.stages.stage("region"):
             self._findings += answer.check_region()
-        partners = {name for pair in self._card.pairs if set(pair) & set(self._wanted) for name in pair}
-        names = [n for n in self._card.structures if n in {*self._wanted, *partners, *self._card.midline}]
+        names = self._needed()
         with self.stages.stage("fields"):
             for done, (name, found) in enumerate(self._found(answer, names), start=1):
                 self._parts[name] = found.parts_cm3
@@ -172,6 +178,33 @@ class _Run:
                 if found.field is not None:
                     self.fields[name] = found.field
                 self._progress(_SHARE_OF_NETWORK + (1 - _SHARE_OF_NETWORK) * done / len(names))
+
+    def ask_nnunet(self, model: NnunetRun) -> None:
+        """Run the networks of an nnU-Net plan, which give fields on the CT's grid."""
+        names = self._needed()
+        answer = model.run(
+            self._volume, names, lambda part: self._progress(part * _SHARE_OF_NETWORK), self.stages
+        )
+        self._steps_down, self._runtime = answer.steps_down, model.runtime
+        self._device, self._precision = answer.device, answer.precision
+        if not answer.finite:
+            raise OutputNotFinite(self._card.reference)
+        voxel_cm3 = float(self._volume.grid.voxel_volumes_mm3().mean()) / 1000
+        for name, field in answer.fields.items():
+            steps = self._card.structures[name].postprocess
+            parts = parts_of(field.field > 0)
+            volumes_cm3 = parts.voxels * voxel_cm3
+            self._parts[name] = tuple(sorted((float(v) for v in volumes_cm3), reverse=True))
+            box = parts.box_of(kept(volumes_cm3, steps))
+            if box is not None:
+                part, _ = postprocess(field.field[box].copy(), steps, voxel_cm3)
+                z, y, x = (first + one.start for first, one in zip(field.corner_zyx, box, strict=True))
+                self.fields[name] = StructureField(part, (z, y, x))
+
+    def _needed(self) -> list[str]:
+        """Structures that are wanted, and those that tell whether their sides are right."""
+        partners = {name for pair in self._card.pairs if set(pair) & set(self._wanted) for name in pair}
+        return [n for n in self._card.structures if n in {*self._wanted, *partners, *self._card.midline}]
 
     def _found(self, answer: NetworkAnswer, names: Sequence[str]) -> Iterator[tuple[str, _Found]]:
         """Each structure in its turn; several at a time where a GPU waits for the processor between them."""
@@ -240,6 +273,7 @@ class _Run:
             precision=self._precision,
             steps_down=self._steps_down,
             mode=self._mode,
+            runtime=self._runtime,
         )
         self._progress(1.0)
         return Segmentation(kept, provenance, tuple(self._findings), self.stages.seconds, self.stages.peaks)

@@ -185,6 +185,7 @@ class Provenance:
         precision: ``float32``, ``bfloat16`` ...
         steps_down: what was given up to fit into memory, in order, e.g. ``single-tiles``, ``cpu``;
             ``float32`` where half precision gave no numbers.
+        runtime: what ran the model and its version, where that is not this project's own networks.
         mode: ``eager``, layer by layer, or ``compiled``. With device and precision, it decides every bit.
     """
 
@@ -196,6 +197,7 @@ class Provenance:
     precision: str = "float32"
     steps_down: tuple[str, ...] = ()
     mode: str = "eager"
+    runtime: str = ""
 
 
 @dataclass(frozen=True, slots=True, repr=False)

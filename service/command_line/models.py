@@ -119,6 +119,40 @@ def _check_bundles(cards: list[Card]) -> int:
     return wrong
 
 
+@models_app.command()
+def add(
+    path: Annotated[Path, typer.Argument(help="the model: see docs/runtimes.md for what it may be")],
+    to: Annotated[Path, typer.Option(help="folder for the bundle; its name is the model's")],
+    labels: Annotated[
+        Path | None, typer.Option(help="YAML: label: TG-263 name, or null to leave it out")
+    ] = None,
+    card: Annotated[Path | None, typer.Option(help="YAML with what the model does not say itself")] = None,
+    trust: Annotated[
+        bool, typer.Option("--trust", help="run code and load pickled objects of the model; this is logged")
+    ] = False,
+) -> None:
+    """Make a bundle of a model from elsewhere: inspect, verify, map its labels, convert its weights once."""
+    from models.adding.inspection import add as added
+    from models.adding.new_bundle import Wish, read_small_card
+    from models.card import BundleError
+    from service.contouring.structure_names import KNOWN
+    from service.errors import ModelRefused
+    from service.log import EventLog
+
+    log = EventLog("models")
+    try:
+        wish = Wish(
+            path, to, labels, read_small_card(card), trust, lambda c: log.warning("model.trusted", code=c)
+        )
+        made = added(wish)
+    except BundleError as error:
+        raise ModelRefused(error.code, str(error)) from error
+    print(f"{made.reference}  {made.kind}  {', '.join(made.structures)}")
+    unknown = [name for name, said in made.structures.items() if name not in KNOWN and not said.local_name]
+    if unknown:
+        print(f"Sent without a code, because the node knows no structure of this name: {', '.join(unknown)}")
+
+
 @models_app.command("recipes")
 def list_recipes(
     as_json: Annotated[bool, typer.Option("--json", help="the whole recipes, for programs")] = False,

@@ -44,6 +44,8 @@ def _algorithm(made_by: Provenance) -> highdicom.AlgorithmIdentificationSequence
         "precision": made_by.precision,
         "mode": made_by.mode,
     }
+    if made_by.runtime:
+        parameters["runtime"] = made_by.runtime
     if made_by.steps_down:
         parameters["steps_down"] = " ".join(made_by.steps_down)
     return highdicom.AlgorithmIdentificationSequence(

@@ -1,0 +1,1 @@
+"""Models from elsewhere become bundles: inspected, verified, labels mapped, weights converted once."""

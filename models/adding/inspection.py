@@ -1,0 +1,38 @@
+"""What a path holds, and which way of adding it follows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from models.adding.new_bundle import Wish
+from models.adding.nnunet_folder import add_nnunet, is_nnunet
+from models.adding.torchscript_file import add_torchscript
+from models.adding.totalsegmentator import add_totalsegmentator, is_totalsegmentator
+from models.card import BundleError, Card
+
+_TORCHSCRIPT: Final = (".ts", ".torchscript", ".pt", ".jit")
+
+
+def add(wish: Wish) -> Card:
+    """Make a bundle of whatever ``wish.path`` is; its card.
+
+    Raises:
+        BundleError: ``add.unknown-kind``, or what is wrong with it; nothing is left behind.
+    """
+    return _way(wish.path)(wish)
+
+
+def _way(path: Path) -> Callable[[Wish], Card]:
+    if path.is_file() and path.suffix in _TORCHSCRIPT:
+        return add_torchscript
+    if is_nnunet(path):
+        return add_nnunet
+    if is_totalsegmentator(path):
+        return add_totalsegmentator
+    sentence = (
+        f"{path.name} is no model that can be added: a TorchScript file, an nnU-Net results "
+        "folder, or the folder of one task of TotalSegmentator."
+    )
+    raise BundleError("add.unknown-kind", sentence)

@@ -1,0 +1,84 @@
+"""What a model calls its outputs, and what they are called here: the YAML that ``--labels`` names."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+
+from models.card import BundleError
+from models.yaml_sections import SectionInvalid, parsed, section
+
+_NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_~^-]{0,15}")
+_UNSAID: Final = "as drawn in the model's training data, whose maker did not say from where to where"
+_ANY_CM3: Final = (0.0, 20_000.0)
+
+
+@dataclass(frozen=True, slots=True)
+class MappedLabel:
+    """One label as a structure; see :class:`models.card.StructureCard`."""
+
+    name: str
+    extent: str = _UNSAID
+    volume_cm3: tuple[float, float] = _ANY_CM3
+    may_be_absent: bool = True
+    several_parts: bool = False
+    reaches_out: bool = False
+    local_name: bool = False
+
+
+def read_labels(file: Path | None, labels: Sequence[str]) -> dict[str, MappedLabel]:
+    """The labels that are offered, as structures; background is none of ``labels``.
+
+    ``file`` maps each label to a TG-263 name, to a mapping with ``name`` and what else a card says of a
+    structure, or to null: left out on purpose.
+
+    Raises:
+        BundleError: ``add.labels-unreadable``, ``add.labels-invalid``, ``add.labels-unmapped``.
+    """
+    content = _content(file)
+    unmapped = [label for label in labels if label not in content]
+    if unmapped:
+        sentence = (
+            f"These labels have no structure name: {', '.join(unmapped)}. Map each in the file that --labels "
+            "names (label: TG-263 name), or to null to leave it out on purpose."
+        )
+        raise BundleError("add.labels-unmapped", sentence)
+    foreign = [label for label in content if label not in labels]
+    if foreign:
+        sentence = f"The model has no label {', '.join(foreign)}; it has {', '.join(labels)}."
+        raise BundleError("add.labels-invalid", sentence)
+    mapped = {label: _mapped(label, value) for label, value in content.items() if value is not None}
+    names = [one.name for one in mapped.values()]
+    wrong = [name for name in names if not _NAME.fullmatch(name) or names.count(name) > 1]
+    if wrong or not names:
+        sentence = (
+            f"Not usable as structure names: {', '.join(wrong) or 'none is mapped'}. A name has at most 16 "
+            "letters, digits and _, and stands for one label."
+        )
+        raise BundleError("add.labels-invalid", sentence)
+    return mapped
+
+
+def _content(file: Path | None) -> Mapping[str, Any]:
+    if file is None:
+        return {}
+    try:
+        content = parsed(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        sentence = f"The file of labels cannot be read ({type(error).__name__})."
+        raise BundleError("add.labels-unreadable", sentence) from error
+    if not isinstance(content, dict):
+        raise BundleError("add.labels-invalid", "The file of labels is a mapping: label: TG-263 name.")
+    return {str(label): value for label, value in content.items()}
+
+
+def _mapped(label: str, value: Any) -> MappedLabel:  # noqa: ANN401 - whatever the file says
+    try:
+        return section(MappedLabel, {"name": value} if isinstance(value, str) else value, label)
+    except SectionInvalid as error:
+        raise BundleError("add.labels-invalid", str(error)) from error

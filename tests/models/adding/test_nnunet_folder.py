@@ -1,0 +1,195 @@
+"""A results folder made by nnU-Net's own commands; its own predictor says what the answer is."""
+
+import json
+import shutil
+import subprocess
+from dataclasses import replace
+from importlib.util import find_spec
+
+import nnunet_artefact
+import numpy as np
+import pytest
+import torch
+from peers.make_environment import complete, python
+
+from models.adding.inspection import add
+from models.adding.new_bundle import Wish
+from models.card import BundleError, read_card
+from models.predictor import Predictor
+from models.volume import CtVolume, Grid, OutsideTrainedRegion
+
+pytestmark = pytest.mark.runtimes
+
+PLAIN = "BriefTrainer__nnUNetPlans__3d_fullres"
+RESIDUAL = "BriefTrainer__nnUNetResEncUNetMPlans__3d_fullres"
+LABELS = "urinary_bladder: Bladder\nfemur_left: Femur_Head_L\n"
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory):
+    """The results folder of the data set, what nnU-Net's predictor says of a new phantom beside each model."""
+    if not complete("torch"):
+        pytest.skip(
+            "the environment .peers/torch with nnU-Net is not here; tests/peers/make_environment.py makes it"
+        )
+    folder = tmp_path_factory.mktemp("nnunet")
+    command = [str(python("torch")), nnunet_artefact.__file__, str(folder / "made")]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=500)
+    return folder / "made" / "nnUNet_results" / "Dataset001_Phantom"
+
+
+@pytest.fixture
+def wish(tmp_path, results):
+    def make(name, labels=LABELS, trust=False, told=None, path=None):
+        (tmp_path / "labels.yaml").write_text(labels)
+        (tmp_path / "models").mkdir(exist_ok=True)
+        told = [].append if told is None else told.append
+        folder = tmp_path / "models" / "added"
+        return Wish(path or results / name, folder, tmp_path / "labels.yaml", {}, trust, told)
+
+    return make
+
+
+def phantom_volume():
+    dz, dy, dx = nnunet_artefact.SPACING_ZYX_MM
+    slices, rows, columns = nnunet_artefact.SHAPE
+    origins = np.zeros((slices, 3))
+    origins[:, 2] = np.arange(slices) * dz
+    grid = Grid(origins, np.array([dx, 0.0, 0.0]), np.array([0.0, dy, 0.0]), rows, columns)
+    return CtVolume(nnunet_artefact.phantom(99)[0], grid)
+
+
+def labels_of(card, volume):
+    found = np.zeros(volume.hu.shape, np.uint8)
+    segmentation = Predictor(card, "cpu").segment(volume)
+    for number, name in enumerate(("Bladder", "Femur_Head_L"), 1):
+        if name in segmentation.structures:
+            found[segmentation.structures[name].mask(volume.hu.shape)] = number
+    return found, segmentation
+
+
+def unmirrored(card):
+    """An eighth of the tiles."""
+    return replace(card, nnunet=replace(card.nnunet, mirror_axes=()))
+
+
+def dsc(a, b):
+    return 2 * (a & b).sum() / (a.sum() + b.sum())
+
+
+@pytest.mark.parametrize(("name", "mirroring"), [(PLAIN, True), (PLAIN, False), (RESIDUAL, False)])
+def test_our_engine_says_what_nnunets_predictor_says(wish, results, name, mirroring):
+    card = add(wish(name))
+    assert card.nnunet.mirror_axes == (0, 1, 2)
+    assert card.nnunet.folds == (2 if name == PLAIN else 1)
+    if not mirroring:
+        card = unmirrored(card)
+    found, segmentation = labels_of(card, phantom_volume())
+    with np.load(results / f"{name}.npz") as said:
+        truth = said["mirrored" if mirroring else "plain"]
+    assert (truth > 0).any()
+    for number in np.unique(truth[truth > 0]):
+        assert dsc(found == number, truth == number) >= 0.999
+    assert segmentation.provenance.runtime.startswith("nnunet plan on torch ")
+    assert segmentation.provenance.sha256 == card.weights.sha256
+
+
+def test_a_ct_that_lies_another_way_round_is_seen_as_the_same_patient(wish):
+    card = unmirrored(add(wish(PLAIN)))
+    volume = phantom_volume()
+    turned_grid = replace(
+        volume.grid,
+        slice_origins_lps_mm=volume.grid.slice_origins_lps_mm
+        + (volume.grid.columns - 1) * volume.grid.column_step_lps_mm
+        + (volume.grid.rows - 1) * volume.grid.row_step_lps_mm,
+        column_step_lps_mm=-volume.grid.column_step_lps_mm,
+        row_step_lps_mm=-volume.grid.row_step_lps_mm,
+    )
+    turned = CtVolume(np.ascontiguousarray(volume.hu[:, ::-1, ::-1]), turned_grid)
+    assert np.array_equal(labels_of(card, turned)[0][:, ::-1, ::-1], labels_of(card, volume)[0])
+
+
+def test_slices_that_are_not_even_are_refused(wish):
+    card = add(wish(RESIDUAL))
+    volume = phantom_volume()
+    origins = volume.grid.slice_origins_lps_mm.copy()
+    origins[20:, 2] += 1
+    with pytest.raises(OutsideTrainedRegion) as refusal:
+        Predictor(card, "cpu").segment(
+            CtVolume(volume.hu, replace(volume.grid, slice_origins_lps_mm=origins))
+        )
+    assert refusal.value.code == "model.uneven-slices"
+
+
+def test_a_task_folder_of_totalsegmentator_is_added_and_says_what_was_not_run(wish, results, tmp_path):
+    task = tmp_path / "Dataset291_TotalSegmentator_part1_organs_1559subj"
+    shutil.copytree(results / RESIDUAL, task / "nnUNetTrainerNoMirroring__nnUNetPlans__3d_fullres")
+    card = add(wish(None, path=task))
+    assert "the weights that TotalSegmentator publishes were not run" in " ".join(card.limits)
+    assert labels_of(unmirrored(card), phantom_volume())[0].any()
+
+
+class Foreign:
+    """Stands for a class that a checkpoint was pickled with."""
+
+
+def test_a_checkpoint_that_names_other_objects_needs_trust_and_that_is_told(wish, results, tmp_path):
+    came = tmp_path / "came"
+    shutil.copytree(results / RESIDUAL, came)
+    file = came / "fold_0" / "checkpoint_final.pth"
+    content = torch.load(file, weights_only=False)
+    torch.save(content | {"extra": Foreign()}, file)
+    with pytest.raises(BundleError) as refusal:
+        add(wish(None, path=came))
+    assert refusal.value.code == "add.needs-trust"
+    told = []
+    assert add(wish(None, path=came, trust=True, told=told)).kind == "nnunet"
+    assert told == ["checkpoint-unpickled"]
+
+
+@pytest.mark.parametrize(
+    ("change", "code", "said"),
+    [
+        (
+            lambda plans, data: data["channel_names"].update({"1": "PET"}),
+            "add.plan-unsupported",
+            "other input",
+        ),
+        (lambda plans, data: data["labels"].update({"both": [1, 2]}), "add.plan-unsupported", "regions"),
+        (lambda plans, data: plans.update(image_reader_writer="Rgb"), "add.plan-unsupported", "axes"),
+        (lambda plans, data: plans.pop("transpose_forward"), "add.plan-unreadable", "transpose_forward"),
+        (
+            lambda plans, data: plans["configurations"]["3d_fullres"]["architecture"].update(
+                network_class_name="some.Transformer"
+            ),
+            "add.plan-unsupported",
+            "Transformer",
+        ),
+        (
+            lambda plans, data: plans["configurations"]["3d_fullres"]["architecture"]["arch_kwargs"].update(
+                features_per_stage=[8, 12, 20]
+            ),
+            "model.weights-do-not-fit",
+            "plan",
+        ),
+    ],
+)
+def test_a_plan_that_is_not_run_here_is_refused_by_what_it_asks_for(
+    wish, results, tmp_path, change, code, said
+):
+    came = tmp_path / "came"
+    shutil.copytree(results / RESIDUAL, came)
+    plans, data = (json.loads((came / f"{name}.json").read_text()) for name in ("plans", "dataset"))
+    change(plans, data)
+    (came / "plans.json").write_text(json.dumps(plans))
+    (came / "dataset.json").write_text(json.dumps(data))
+    with pytest.raises(BundleError, match=said) as refusal:
+        add(wish(None, path=came))
+    assert refusal.value.code == code
+
+
+def test_nothing_of_nnunet_is_needed_to_run_it(wish):
+    card = add(wish(PLAIN))
+    assert read_card(card.folder / "card.yaml") == card
+    assert find_spec("nnunetv2") is None
+    assert sorted(file.name for file in card.folder.iterdir()) == ["card.yaml", "weights.safetensors"]
