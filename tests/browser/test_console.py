@@ -108,6 +108,7 @@ def test_a_broken_edit_is_refused_with_its_line_and_a_good_one_is_taken_and_gone
     page.goto(f"{site.address}/configuration")
     before = site.node.config_file.read_text()
     line = next(n for n, said in enumerate(before.splitlines(), 1) if "mode: send" in said)
+    page.wait_for_selector(".editor .lines div")
     page.fill("#text", before.replace("mode: send", "mode: sned"))
     assert page.is_disabled("[data-save]")
     page.click("[data-check]")
@@ -123,6 +124,7 @@ def test_a_broken_edit_is_refused_with_its_line_and_a_good_one_is_taken_and_gone
     page.click("[data-save]")
     page.click('#ask [value="yes"]')
     page.wait_for_selector("[data-earlier]")
+    page.wait_for_selector(".editor .lines div")  # drawn by the script that listens to clicks
     assert "each pelvis" in site.node.config_file.read_text()
     page.locator("[data-earlier]").last.click()
     page.wait_for_selector('[data-good="yes"]')

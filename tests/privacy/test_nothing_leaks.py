@@ -304,7 +304,7 @@ def test_no_address_of_the_http_process_takes_a_patient(house: House) -> None:
         for parameter in operation.get("parameters", ())
     }
     assert taken == {
-        "job", "action", "state", "limit", "name", "reference", "since", "until", "first", "count",
+        "job", "action", "state", "limit", "name", "reference", "since", "until", "first", "count", "row",
     }  # fmt: skip
 
 
