@@ -26,6 +26,7 @@ def test_a_ct_appears_without_reload_is_opened_and_sent_elsewhere(signed_in, sit
     assert page.evaluate("window.neverLoadedAnew") is True
     picture(page, "console-worklist")
     row.locator("th a").click()
+    page.wait_for_load_state()
     page.wait_for_selector("#structures th[scope=row]")
     assert "PAT" not in page.url
     assert "PAT" not in page.title()
@@ -75,6 +76,7 @@ def test_a_reader_sees_no_button_and_is_refused_by_the_server(signed_in, site):
     )
     assert answered == [403, "console.not-allowed"]
     row.locator("th a").click()
+    page.wait_for_load_state()
     page.wait_for_selector("#structures")
     assert page.locator("[data-deed]").count() == 0
 
@@ -215,6 +217,7 @@ def test_a_protocol_is_tried_on_a_ct_that_no_route_takes_and_nothing_is_sent(sig
     row = page.locator("#rows tr", has_text="PAT-TRY")
     row.locator(".state.unrouted").wait_for()
     row.locator("th a").click()
+    page.wait_for_load_state()
     page.click('[data-deed="trial"]')
     assert page.inner_text("#ask-destination span") == "Protocol"
     assert page.locator("#ask option").all_inner_texts() == ["external"]
