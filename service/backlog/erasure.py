@@ -7,7 +7,6 @@ an unlinked file is not ours to reach: encrypt the disk.
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,6 +18,7 @@ from service.backlog.database import now
 from service.backlog.ledger import Ledger
 from service.backlog.retention import Purged, Retention, old_files
 from service.backlog.spool import Spool
+from service.dicom.library_errors import LIBRARY_ERRORS
 from service.log import EventLog
 
 if TYPE_CHECKING:
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 
 _log = EventLog("retention")
 _EVERYTHING: Final = float("inf")
-_DAMAGED: Final = (OSError, EOFError, ValueError, KeyError, AttributeError, NotImplementedError, struct.error)
-"""What reading a file raises that is no DICOM file, or not a whole one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +121,6 @@ def _is_of(patient_id: str, files: Iterable[Path]) -> bool:
         try:
             ds = pydicom.dcmread(file, specific_tags=["PatientID"], stop_before_pixels=True, force=True)
             return str(ds.get("PatientID") or "").strip() == patient_id
-        except _DAMAGED as error:  # the next one may tell
+        except LIBRARY_ERRORS as error:  # the next one may tell
             _log.failure("retention.file-unreadable", error)
     return False

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
@@ -15,6 +14,7 @@ from pydicom.filereader import read_dataset
 from pydicom.filewriter import write_dataset
 from pydicom.uid import UID
 
+from service.dicom.library_errors import LIBRARY_ERRORS
 from service.dicom.transfer_syntaxes import STORAGE_COMMITMENT
 from service.errors import NodeError
 
@@ -30,13 +30,6 @@ FAILURES_EXIST: Final = 2
 """Event Type IDs (PS3.4 Table J.3-2)."""
 
 MOST_INSTANCES: Final = 100_000
-
-
-_BROKEN: Final = (
-    ValueError, TypeError, LookupError, AttributeError, NotImplementedError, EOFError, OSError,
-    ArithmeticError, RecursionError, struct.error,
-)  # fmt: skip
-"""What pydicom raises of a data set that is none."""
 
 
 class FailureReason(IntEnum):
@@ -154,7 +147,7 @@ def decoded(data: bytes, transfer_syntax_uid: str) -> Dataset:
         ds = read_dataset(BytesIO(data), UID(transfer_syntax_uid).is_implicit_VR, is_little_endian=True)
         for _ in ds.iterall():  # what is wrong inside is found here, not later
             pass
-    except _BROKEN as error:
+    except LIBRARY_ERRORS as error:
         code, sentence = "commitment.unreadable", "The data set cannot be read."
         raise CommitmentUnreadable(code, sentence) from error
     return ds
