@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from service.config.return_address import pulled_from
+from service.config.return_address import archives_of
 
 if TYPE_CHECKING:
     from service.config.site import Sender, Site
@@ -63,8 +63,8 @@ def is_pulled(site: Site, calling: str, address: str) -> bool:
 
     It may store only series that were ordered.
     """
-    archive = site.archives.get(pulled_from(site, calling) or "")
-    return archive is not None and archive.retrieve != "move" and _is_this_machine(address, site.node.bind)
+    hands_on = any(archive.retrieve != "move" for archive in archives_of(site, calling))
+    return hands_on and _is_this_machine(address, site.node.bind)
 
 
 def _answering(site: Site) -> set[str]:

@@ -19,7 +19,7 @@ from service.backlog.engine import EngineClient
 from service.backlog.ledger import Ledger
 from service.backlog.pull_orders import PullOrders
 from service.backlog.spool import Spool
-from service.config.return_address import pulled_from
+from service.config.return_address import archives_of
 from service.log import EventLog
 
 if TYPE_CHECKING:
@@ -198,7 +198,7 @@ class Reception:
         try:
             sender = loaded.sender(question.calling_ae_title)
             if order is not None:
-                count = order.instances
+                count = order.instances or None
             elif sender is not None and sender.find_count and sender.port is not None:
                 host = sender.host or question.sender_address
                 own = loaded.site.node.ae_title
@@ -206,12 +206,12 @@ class Reception:
         except Exception as error:  # noqa: BLE001 - whatever a sender answers, the series must not wait for ever
             _log.failure("find.failed", error, ae_title=question.calling_ae_title)
         finally:
-            self._tracker.answer(question, count, final=order is not None)
+            self._tracker.answer(question, count, final=order is not None and count is not None)
             self.wake.set()
 
     def _rules(self, calling_ae_title: str) -> Rules:
         node, sender = self._loaded.site.node, self._loaded.sender(calling_ae_title)
         floor = sender.quiet_seconds if sender is not None else None
         ask = sender is not None and sender.find_count and sender.port is not None
-        ask = ask or pulled_from(self._loaded.site, calling_ae_title) is not None
+        ask = ask or bool(archives_of(self._loaded.site, calling_ae_title))
         return Rules(floor or node.quiet_seconds, node.hard_timeout_seconds, node.minimum_slices, ask)

@@ -29,7 +29,7 @@ class PullOrder:
     Attributes:
         archive: its name in the configuration.
         ae_title: with which calling AE title it comes.
-        instances: how many images it has.
+        instances: how many images it has; 0 if the archive does not say.
         who: the login that asked for it.
         priority: its jobs run after those of smaller numbers.
         protocol: by which it is contoured; None for by routes.

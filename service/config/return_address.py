@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from service.config.archive_section import Archive
 from service.config.site import Destination, Sender, Site
 
 
-def pulled_from(site: Site, ae_title: str) -> str | None:
-    """Name of the archive whose CT come with this calling AE title when they are pulled."""
-    title = ae_title.strip()
-    return next((name for name, each in site.archives.items() if each.arrives_as == title), None)
+def archives_of(site: Site, ae_title: str) -> list[Archive]:
+    """Archives whose CT come with this calling AE title when they are pulled; one system may be several."""
+    return [each for each in site.archives.values() if each.arrives_as == ae_title.strip()]
 
 
 def return_address(site: Site, ae_title: str, sender_address: str | None) -> Destination | None:
@@ -20,11 +20,11 @@ def return_address(site: Site, ae_title: str, sender_address: str | None) -> Des
     title = ae_title.strip()
     if title in site.senders:
         return _of_sender(title, site.senders[title] or Sender(), sender_address)
-    archive = site.archives.get(pulled_from(site, title) or "")
-    if archive is None or archive.host is None or archive.port is None:
-        return None
-    at = Destination(ae_title=archive.ae_title, host=archive.host, port=archive.port)
-    return at.model_copy(update={"tls": archive.tls, "calling_ae_title": archive.calling_ae_title})
+    for archive in archives_of(site, title):
+        if archive.host is not None and archive.port is not None:
+            at = Destination(ae_title=archive.ae_title, host=archive.host, port=archive.port)
+            return at.model_copy(update={"tls": archive.tls, "calling_ae_title": archive.calling_ae_title})
+    return None
 
 
 def _of_sender(title: str, sender: Sender, sender_address: str | None) -> Destination | None:

@@ -9,7 +9,7 @@ import yaml
 
 from service.config.advice import warnings_of
 from service.config.reader import LoadedSite, parse
-from service.config.return_address import pulled_from, return_address
+from service.config.return_address import archives_of, return_address
 from service.errors import ConfigInvalid
 
 PACS = {"ae_title": "PACS", "host": "127.0.0.1", "port": 104}
@@ -40,16 +40,11 @@ def test_a_mistake_is_named(tmp_path: Path, archive: dict, said: str) -> None:
     assert "xyzzy" not in refusal.value.sentence
 
 
-def test_two_archives_of_one_title_cannot_be_told_apart(tmp_path: Path) -> None:
-    with pytest.raises(ConfigInvalid, match="the AE title of the archive"):
-        read(tmp_path, {"one": PACS, "two": PACS | {"port": 105}})
-
-
 def test_what_was_pulled_can_go_back_to_the_archive(tmp_path: Path) -> None:
     site = read(
         tmp_path, {"pacs": PACS, "web": {"ae_title": "WEB", "retrieve": "wado", "url": "http://a/b"}}
     ).site
-    assert pulled_from(site, "PACS ") == "pacs"
+    assert archives_of(site, "PACS ") == [site.archives["pacs"]]
     back = return_address(site, "PACS", "127.0.0.1")
     assert back is not None
     assert (back.ae_title, back.host, back.port) == ("PACS", "127.0.0.1", 104)
