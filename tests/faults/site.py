@@ -72,6 +72,7 @@ class Site:
         }  # fmt: skip
         return {
             "node": settings | node,
+            "console": {"port": 0},
             "senders": dict.fromkeys(SENDERS),
             "destinations": {
                 name: {"ae_title": there.ae_title, "host": "127.0.0.1", "port": there.port, "retry": _RETRY}

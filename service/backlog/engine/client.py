@@ -16,8 +16,9 @@ from service.backlog.database import now, server_url, sqlite_file, use_write_ahe
 CONTOUR: Final = "contour"
 DELIVER: Final = "deliver"
 COMMIT: Final = "commit"
+REVIEW: Final = "review"
 SHADOW: Final = "shadow"
-QUEUES: Final = (CONTOUR, DELIVER, COMMIT, SHADOW)
+QUEUES: Final = (CONTOUR, DELIVER, COMMIT, REVIEW, SHADOW)
 
 APPLICATION: Final = "delineate"
 VERSION: Final = "1"  # constant for ever; a change of meaning gets another queue's name instead
