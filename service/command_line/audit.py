@@ -49,8 +49,8 @@ def audit(
     ledger.check()
     try:
         trail = AuditTrail(ledger)
-        ends = None if until is None else _seconds(until, zone, "--until")
-        found = trail.entries(_seconds(since, zone, "--since") if since else 0.0, ends)
+        ends = None if until is None else seconds_of(until, zone, "--until")
+        found = trail.entries(seconds_of(since, zone, "--since") if since else 0.0, ends)
         trail.record("audit.read", who=getpass.getuser(), facts={"count": len(found)})
         if atna:
             for message in audit_messages(ledger, found, loaded.site.node.ae_title):
@@ -66,7 +66,8 @@ def audit(
         ledger.close()
 
 
-def _seconds(text: str, zone: str, option: str) -> float:
+def seconds_of(text: str, zone: str, option: str) -> float:
+    """A day or a time as a person writes it, in the zone unless it names one; seconds since the epoch."""
     from datetime import datetime
     from zoneinfo import ZoneInfo
 

@@ -8,6 +8,7 @@ from pydantic import Field, StringConstraints
 
 from service.config.field_types import ALLOWED, Name, Text64
 from service.config.section import Section
+from service.config.training_section import TrainingConsent
 
 Measure = Literal[
     "dsc",
@@ -102,3 +103,6 @@ class EvaluationSection(Section):
     )
     grades: GradeRules = Field(default_factory=GradeRules, description="rules of the estimated grade")
     query: ReviewQuery = Field(default_factory=ReviewQuery, description="asking destinations at night")
+    training: TrainingConsent = Field(
+        default_factory=TrainingConsent, description="whose CT may become training data"
+    )
