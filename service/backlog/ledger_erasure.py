@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from service.backlog import ledger_tables as tables
 from service.backlog.database import LedgerRefused, connect, sqlite_file
 from service.backlog.ledger_retention import EndedSeries, RetentionLedger
-from service.backlog.ledger_reviews import clear_series, has_kept_review
+from service.backlog.ledger_review_files import clear_series, has_kept_review
 from service.backlog.records import PatientIdentity
 
 _CLEARED: Final = "cleared"  # begins what stands in the place of a UID and of a folder

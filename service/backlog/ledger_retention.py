@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from service.backlog import ledger_tables as tables
 from service.backlog.commitment_tables import commitment, commitment_asked, commitment_request
 from service.backlog.database import now
-from service.backlog.ledger_reviews import forget_series
+from service.backlog.ledger_review_files import forget_series
 from service.backlog.ledger_story import StoryLedger
 from service.backlog.records import JobState, SeriesState
 

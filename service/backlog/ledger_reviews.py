@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any, Final
@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from service.backlog import review_tables as tables
 from service.backlog.database import LedgerRefused, now
-from service.backlog.ledger_commitments import CommitmentLedger
+from service.backlog.ledger_review_files import ReviewFileLedger
 from service.backlog.ledger_series import insert_if_new
 from service.backlog.review_records import (
     GRADES,
@@ -29,7 +29,7 @@ _STRUCTURE: Final = tuple(field.name for field in fields(ReviewedStructure) if f
 _SAME_SLICE_MM: Final = 0.01
 
 
-class ReviewLedger(CommitmentLedger):
+class ReviewLedger(ReviewFileLedger):
     """Reviewed structure sets, their structures, and readers' grades."""
 
     def add_reviewed_set(  # noqa: PLR0913 one row
@@ -206,42 +206,6 @@ class ReviewLedger(CommitmentLedger):
                 ReaderGrade(**{name: row[name] for name in names}) for row in joined.execute(query).mappings()
             ]
 
-    def known_set_names(self) -> set[str]:
-        """Names of all sets that were looked at."""
-        with self.reading() as conn:
-            return set(conn.execute(sa.select(tables.reviewed_set.c.name)).scalars())
-
-    def kept_reviews(self) -> dict[Path, float]:
-        """Files of sets that are reviews, and when they came: kept as ``evaluation.keep_days`` says."""
-        t = tables.reviewed_set
-        reviews = sa.exists().where(tables.reviewed_structure.c.set_id == t.c.id)
-        query = sa.select(t.c.file, t.c.received_at).where(t.c.file != "", reviews)
-        with self.reading() as conn:
-            return {self._found(row.file): float(row.received_at) for row in conn.execute(query)}
-
-    def reviewed_file_gone(self, file: Path) -> None:
-        """A structure set's file was deleted; what was measured on it stays."""
-        t = tables.reviewed_set
-        with self.begin() as conn:
-            conn.execute(sa.update(t).where(t.c.file == self._stored(file)).values(file=""))
-
-    def record_query(self, names: Collection[str], destination: str) -> set[str]:
-        """Write down what a destination is asked for; those of the names that never were, nor came."""
-        q, at = tables.review_query, now()
-        with self.begin() as conn:
-            known = set(conn.execute(sa.select(tables.reviewed_set.c.name)).scalars())
-            known |= set(conn.execute(sa.select(q.c.name)).scalars())
-            new = set(names) - known
-            for name in sorted(new):
-                conn.execute(insert_if_new(conn, q).values(name=name, destination=destination, asked_at=at))
-        return new
-
-    def was_queried(self, name: str) -> bool:
-        """Whether a set came because we asked for it."""
-        q = tables.review_query
-        with self.reading() as conn:
-            return conn.execute(sa.select(q.c.name).where(q.c.name == name)).first() is not None
-
     def _select_sets(
         self, *conditions: sa.ColumnElement[bool], limit: int | None = None
     ) -> list[ReviewedSet]:
@@ -291,26 +255,6 @@ def _grade_of_whole(grades: Sequence[ReaderGrade]) -> str | None:
     if whole is not None or not latest:
         return whole
     return max(latest.values(), key=GRADES.index)
-
-
-def forget_series(conn: sa.Connection, series_id: int) -> None:
-    """A series is forgotten: what was measured on it stays, and no longer says on which."""
-    t = tables.reviewed_set
-    conn.execute(sa.update(t).where(t.c.series_id == series_id).values(series_id=None))
-
-
-def clear_series(conn: sa.Connection, series_id: int) -> None:
-    """Let sets of a series no longer say, by a hash, which they were."""
-    t = tables.reviewed_set
-    name = sa.literal("cleared.") + sa.cast(t.c.id, sa.Text)
-    of_series = t.c.series_id == series_id
-    conn.execute(sa.update(t).where(of_series).values(name=name, sha256="", file=""))
-
-
-def has_kept_review(series_id: sa.ColumnElement[int]) -> sa.ColumnElement[bool]:
-    """Selects series of which a reviewed set lies on disk: these still say whose they are."""
-    t = tables.reviewed_set
-    return sa.exists().where(t.c.series_id == series_id, t.c.file != "")
 
 
 def review_key(name: str, attempt: int = 1) -> str:

@@ -26,7 +26,7 @@ Command = Any  # typer brings its own copy of click
 DOCUMENTS = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "config.yaml", *(
     f"docs/{name}.md" for name in (
         "configuration", "conformance", "console", "console-api", "data", "derived-structures", "evaluation", "house",
-        "networks", "operations", "performance", "profiles", "reliability", "reliability-of-peers", "samples-and-losses", "scaling",
+        "networks", "operations", "performance", "profiles", "quality", "reliability", "reliability-of-peers", "samples-and-losses", "scaling",
         "security", "tls", "training",
     )
 ))  # fmt: skip
