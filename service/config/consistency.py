@@ -89,7 +89,16 @@ def cross_mistakes(document: Document) -> list[Mistake]:
         for part in ("when", "unless"):
             for keyword in cross.keys("routes", route, part):
                 _criterion(cross, ("routes", route, part, keyword))
+    _evaluation(cross)
     return cross.mistakes
+
+
+def _evaluation(cross: Cross) -> None:
+    """Only what is a destination can be asked."""
+    names = cross.keys("destinations")
+    for path, name in cross.texts("evaluation", "query", "destinations"):
+        if name not in names:
+            cross.say(path, f"found '{name}', no destination; allowed: {listed(names)}")
 
 
 def _certificate(cross: Cross) -> None:

@@ -38,6 +38,10 @@ _SECTIONS: Final[tuple[tuple[str, KeyPath], ...]] = (
         ("protocols", "NAME", "derived", "STRUCTURE", "away_from"),
     ),
     ("routes", ("routes", 0)),
+    ("evaluation", ("evaluation",)),
+    ("evaluation.grades", ("evaluation", "grades")),
+    ("evaluation.grades.GRADE", ("evaluation", "grades", "acceptable")),
+    ("evaluation.query", ("evaluation", "query")),
 )
 _RULES: Final = Path(__file__).with_name("reference.md")
 

@@ -10,6 +10,7 @@ from typing import Literal
 from pydantic import Field
 
 from service.config.console_section import ConsoleSection
+from service.config.evaluation_section import EvaluationSection
 from service.config.field_types import (
     AeTitle,
     Database,
@@ -265,3 +266,6 @@ class Site(Section):
         default_factory=dict, description="models and what of them is sent, by a name of your choice"
     )
     routes: list[Route] = Field(default_factory=list, description="which CT gets which contours")
+    evaluation: EvaluationSection = Field(
+        default_factory=EvaluationSection, description="structure sets that come back, compared with ours"
+    )
