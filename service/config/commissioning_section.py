@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from datetime import date
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final, Literal, Self
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
 from service.config.field_types import ALLOWED
 from service.config.section import Section
@@ -43,6 +43,13 @@ class Commissioning(Section):
     until_day: Day | None = Field(
         default=None, description="and before this day; a model version that had none takes its first cases"
     )
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if self.from_day is not None and self.until_day is not None and self.from_day >= self.until_day:
+            message = "`from_day` before `until_day`"
+            raise ValueError(message)
+        return self
 
 
 class DriftAlarm(Section):

@@ -16,9 +16,16 @@ from service.evaluation.summary import Group, group_of
 if TYPE_CHECKING:
     from service.backlog.review_records import ReviewedStructure
     from service.config.commissioning_section import Commissioning, DriftAlarm
+    from service.config.site import Site
 
 FEWEST: Final = 10
 """Cases of commissioning days under which there are no limits."""
+
+
+def plan_of(site: Site) -> Plan:
+    """What a configuration says."""
+    evaluation = site.evaluation
+    return Plan.of(evaluation.commissioning, evaluation.alarm, site.node.timezone)
 
 
 class State(StrEnum):
