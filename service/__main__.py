@@ -9,7 +9,7 @@ import typer
 
 COMMAND_FILES = (
     "node", "configuration", "backlog", "backup", "promotion", "delivery", "contouring",
-    "users", "audit", "phantom", "models", "data", "training", "evaluation", "demo",
+    "users", "audit", "quality", "phantom", "models", "data", "training", "evaluation", "demo",
 )  # fmt: skip
 
 

@@ -39,6 +39,7 @@ def audit(
     from service.backlog.audit import AuditTrail
     from service.backlog.audit_messages import audit_messages
     from service.backlog.ledger import Ledger
+    from service.command_line.moments import seconds_of
     from service.config.in_force import load_in_force
 
     if as_json + as_csv + atna > 1:
@@ -64,19 +65,6 @@ def audit(
             _print_table(found, zone)
     finally:
         ledger.close()
-
-
-def seconds_of(text: str, zone: str, option: str) -> float:
-    """A day or a time as a person writes it, in the zone unless it names one; seconds since the epoch."""
-    from datetime import datetime
-    from zoneinfo import ZoneInfo
-
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        sentence = "a day or a time such as 2026-11-01 or 2026-11-01T13:30"
-        raise typer.BadParameter(sentence, param_hint=option) from None
-    return (moment if moment.tzinfo else moment.replace(tzinfo=ZoneInfo(zone))).timestamp()
 
 
 def _rows(entries: Sequence[Entry], zone: str) -> list[dict[str, object]]:

@@ -38,7 +38,7 @@ def from_node(  # noqa: PLR0913, PLR0917 - each argument is one option of the co
     """
     from service.backlog.audit import AuditTrail
     from service.backlog.ledger import Ledger
-    from service.command_line.audit import seconds_of
+    from service.command_line.moments import seconds_of
     from service.config.in_force import load_in_force
     from service.training_data.node_import import Wish, import_from_node
 
