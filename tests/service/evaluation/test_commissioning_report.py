@@ -18,7 +18,7 @@ from service.evaluation.commissioning_report import (
     structures_under_test,
 )
 from service.evaluation.control_chart import Smoothing
-from service.evaluation.measures import CHARTED
+from service.evaluation.charted import CHARTED
 from service.evaluation.quality import Plan, charts
 
 PLAN = Plan(10, None, CHARTED["dsc"], Smoothing())

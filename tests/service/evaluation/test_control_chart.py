@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from service.evaluation.control_chart import Smoothing, chart, limits_of, score
-from service.evaluation.measures import CHARTED
+from service.evaluation.charted import CHARTED
 
 DSC, HD95 = CHARTED["dsc"], CHARTED["hd95_mm"]
 

@@ -14,7 +14,7 @@ from service.backlog.watchdog import Watchdog
 from service.config.site import Disk, Node
 from service.evaluation.control_chart import Smoothing
 from service.evaluation.drift import ACKNOWLEDGED, DriftWatch, acknowledge, acknowledgements
-from service.evaluation.measures import CHARTED
+from service.evaluation.charted import CHARTED
 from service.evaluation.quality import Plan
 from service.evaluation.summary import Group
 
