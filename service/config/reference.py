@@ -24,6 +24,8 @@ _SECTIONS: Final[tuple[tuple[str, KeyPath], ...]] = (
     ("destinations.NAME.tls", ("destinations", "NAME", "tls")),
     ("destinations.NAME.commitment", ("destinations", "NAME", "commitment")),
     ("destinations.NAME.rules", ("destinations", "NAME", "rules")),
+    ("archives.NAME", ("archives", "NAME")),
+    ("archives.NAME.tls", ("archives", "NAME", "tls")),
     ("profiles.NAME", ("profiles", "NAME")),
     ("protocols.NAME", ("protocols", "NAME")),
     ("protocols.NAME.structures.STRUCTURE", ("protocols", "NAME", "structures", "STRUCTURE")),
