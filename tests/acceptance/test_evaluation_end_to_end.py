@@ -15,6 +15,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 import pydicom
@@ -38,8 +39,10 @@ from running_node import ReceivingTps, RunningNode, running_node, send_ct, wait_
 from models.training.data_set import DataSet
 from service.backlog import review_tables
 from service.backlog.audit import AuditTrail
+from service.backlog.ledger import Ledger
 from service.backlog.records import JobState
 from service.backlog.review_records import MEASURES, ReviewedStructure
+from service.backlog.trial_names import shadow_name
 from service.config.reader import load
 from service.evaluation.drift import DriftWatch, acknowledgements
 from service.evaluation.quality import StructureChart, charts, plan_of
@@ -92,6 +95,7 @@ class Clinic:
 
     folder: Path
     node: RunningNode
+    ledger: Ledger
     tps: ReceivingTps
     begins_at: float
     model: str = OLD
@@ -139,46 +143,40 @@ class Clinic:
         return {"Bladder": wanted, "Rectum": usual}
 
     def _shadow_is_done(self, series: str) -> bool:
-        states = [job.state for job in self.node.jobs_of(series) if job.protocol == "shadow:pelvis"]
-        return states == [JobState.DONE]
+        job = self.ledger.latest_job(series, shadow_name("pelvis"))
+        return job is not None and job.state is JobState.DONE
 
     def _sets(self) -> int:
-        with self.node.ledger() as ledger:
-            return len(ledger.reviewed_sets())
+        return len(self.ledger.reviewed_sets())
 
     def _date(self, number: int, cases: int) -> None:
         """The sets that came just now came in this week, an hour apart: the ledger is told."""
         s, t = review_tables.reviewed_set, review_tables.reviewed_structure
-        with self.node.ledger() as ledger:
-            newest = sorted(ledger.reviewed_sets(), key=lambda each: each.id)[-cases:]
-            with ledger.begin() as conn:
-                for hour, each in enumerate(newest):
-                    at = self.begins_at + number * WEEK_SECONDS + hour * 3600.0
-                    conn.execute(sa.update(s).where(s.c.id == each.id).values(received_at=at))
-                    conn.execute(sa.update(t).where(t.c.set_id == each.id).values(received_at=at))
+        newest = sorted(self.ledger.reviewed_sets(), key=lambda each: each.id)[-cases:]
+        with self.ledger.begin() as conn:
+            for hour, each in enumerate(newest):
+                at = self.begins_at + number * WEEK_SECONDS + hour * 3600.0
+                conn.execute(sa.update(s).where(s.c.id == each.id).values(received_at=at))
+                conn.execute(sa.update(t).where(t.c.set_id == each.id).values(received_at=at))
 
     def reviewed(self) -> list[ReviewedStructure]:
-        with self.node.ledger() as ledger:
-            return ledger.find_reviewed_structures()
+        return self.ledger.find_reviewed_structures()
 
     def charts(self) -> dict[tuple[str, str, bool], StructureChart]:
         """By structure, model and whether in the shadow, as the pages show them."""
         plan = plan_of(load(self.node.config_file).site)
-        with self.node.ledger() as ledger:
-            known = acknowledgements(AuditTrail(ledger), plan)
-            found = charts(ledger.find_reviewed_structures(), plan, known)
+        known = acknowledgements(AuditTrail(self.ledger), plan)
+        found = charts(self.reviewed(), plan, known)
         return {(each.group.structure, each.group.model, each.group.is_shadow): each for each in found}
 
     def alarms(self) -> list[str]:
         """Sentences of what the watchdog would tell now."""
         site = load(self.node.config_file).site
-        with self.node.ledger() as ledger:
-            watch = DriftWatch(ledger, AuditTrail(ledger), lambda: plan_of(site))
-            return [alarm.sentence for alarm in watch()]
+        watch = DriftWatch(self.ledger, AuditTrail(self.ledger), lambda: plan_of(site))
+        return [alarm.sentence for alarm in watch()]
 
     def series_of_job(self, job_id: str) -> str:
-        with self.node.ledger() as ledger:
-            return ledger.series(ledger.job(job_id).series_id).series_instance_uid
+        return self.ledger.series(self.ledger.job(job_id).series_id).series_instance_uid
 
 
 def config_of(folder: Path, port: int) -> dict[str, object]:
@@ -220,8 +218,8 @@ def clinic(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clinic]:
     folder = tmp_path_factory.mktemp("clinic")
     tps = ReceivingTps()
     try:
-        with running_node(folder, config_of(folder, tps.port)) as node:
-            yield Clinic(folder, node, tps, begins_at=time.time() - 10 * WEEK_SECONDS)
+        with running_node(folder, config_of(folder, tps.port)) as node, node.ledger() as ledger:
+            yield Clinic(folder, node, ledger, tps, begins_at=time.time() - 10 * WEEK_SECONDS)
     finally:
         tps.close()
 
@@ -261,8 +259,7 @@ def measures_are_what_the_edits_imply(clinic: Clinic) -> None:
         assert row.is_shadow is (row.model != sender)
         assert (row.protocol, row.approval, row.code) == ("pelvis", "APPROVED", None)
         edit = clinic.edits[series][row.structure]
-        theirs = EDITS[edit](BY_MODEL[sender][row.structure])
-        implied = expected(BY_MODEL[row.model][row.structure], theirs)
+        implied = implied_by(edit, row.structure, sender, row.model)
         assert set(row.measures) == set(MEASURES) == set(implied)
         for name, value in implied.items():
             assert row.measures[name] == pytest.approx(value, abs=1e-6), (
@@ -271,6 +268,12 @@ def measures_are_what_the_edits_imply(clinic: Clinic) -> None:
                 row.model,
                 name,
             )
+
+
+@cache
+def implied_by(edit: str, structure: str, sender: str, model: str) -> dict[str, float]:
+    """The measures of a model on a set that another, or the same, sent and that was edited so."""
+    return expected(BY_MODEL[model][structure], EDITS[edit](BY_MODEL[sender][structure]))
 
 
 def promoted_and_seen_in_the_charts(clinic: Clinic) -> None:
@@ -308,12 +311,11 @@ def approved_cases_become_a_data_set(clinic: Clinic) -> None:
     data = DataSet.open(out)
     assert len(data.names()) == clinic.count
     assert data.names("test"), "somebody is kept aside"
+    wanted = {
+        tuple(EDITS[edits["Bladder"]](BY_MODEL[clinic.models[series]]["Bladder"]).sum(axis=(1, 2)))
+        for series, edits in clinic.edits.items()
+    }
     for name in data.names():
         case = data.read(name)
         assert set(case.masks) == set(BOXES)
-        wanted = {
-            tuple(EDITS[edit](BY_MODEL[clinic.models[series]]["Bladder"]).sum(axis=(1, 2)))
-            for series, edits in clinic.edits.items()
-            for edit in [edits["Bladder"]]
-        }
         assert tuple(case.masks["Bladder"].sum(axis=(1, 2))) in wanted
