@@ -82,7 +82,7 @@ class Intake:
         self._reserve_bytes = reserve_bytes
         self._clock = clock
         self._begun = time.monotonic()
-        self._stored = self._refused = self._bytes = 0
+        self.stored = self._refused = self._bytes = 0
         self.discarded: Counter[str] = Counter()
 
     def longest(self, sop_class_uid: str) -> int:
@@ -107,11 +107,19 @@ class Intake:
             _log.warning(refusal.code, ae_title=self._origin.calling_ae_title, status=f"{refusal.status:04X}")
             return Answer(refusal.status, refusal.code)
         except SpoolUnavailable as trouble:
-            self._refused += 1
-            _log.error(trouble.code, free_bytes=self._spool.free_bytes())
-            return Answer(StoreStatus.OUT_OF_RESOURCES, trouble.code)
-        self._stored += answer.status == StoreStatus.SUCCESS
+            return self._out_of_resources(trouble)
+        self.stored += answer.status == StoreStatus.SUCCESS
         return answer
+
+    def not_kept(self, trouble: SpoolUnavailable, length: int) -> Answer:
+        """See :class:`service.arrival.dimse.Store`."""
+        self._bytes += length
+        return self._out_of_resources(trouble)
+
+    def _out_of_resources(self, trouble: SpoolUnavailable) -> Answer:
+        self._refused += 1
+        _log.error(trouble.code, free_bytes=self._spool.free_bytes())
+        return Answer(StoreStatus.OUT_OF_RESOURCES, trouble.code)
 
     def end(self, *, released: bool) -> None:
         """The association is over."""
@@ -121,7 +129,7 @@ class Intake:
             "association.released" if released else "association.broken-off",
             ae_title=self._origin.calling_ae_title,
             address=self._origin.address,
-            instances=self._stored,
+            instances=self.stored,
             bytes=self._bytes,
             ms=int((time.monotonic() - self._begun) * 1000),
         )

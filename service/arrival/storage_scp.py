@@ -17,6 +17,7 @@ from pynetdicom import _config
 
 from service.arrival.admission import LIMIT, SHUTTING_DOWN, Rejection, judge
 from service.arrival.association import ReceivingAssociation
+from service.arrival.in_flight import ReceivingMemory
 from service.arrival.intake import Arrivals, Intake
 from service.arrival.listener import Listener
 from service.dicom.transport_security import ServerCredentials
@@ -32,7 +33,11 @@ if TYPE_CHECKING:
     from service.backlog.spool import Spool
     from service.config.site import Site
 
+GIVE_WAY_SECONDS: Final = 3.0
+"""How long a new association waits for an idle one to end where no more may be open."""
+
 _LOOPBACK: Final = {"::": "::1", "::1": "::1"}
+_LOOK_AGAIN_SECONDS: Final = 0.1  # whether who was asked has begun to speak instead
 _log = EventLog("arrival")
 
 
@@ -62,7 +67,11 @@ class StorageScp:
         self._spool = spool
         self._arrivals = arrivals
         self._clock = clock
-        self._lock = threading.Lock()
+        self.idle_seconds = self._node.idle_seconds
+        self._reserve_bytes = int(self._node.disk.reserve_gb * 1e9)
+        self.memory = ReceivingMemory(spool, self._node.receiving_memory_mb * 1_000_000, self._reserve_bytes)
+        self._lock = threading.Condition()
+        self._waiting = 0
         self._open: dict[ReceivingAssociation, Intake | None] = {}
         self._numbers = itertools.count(1)
         self._listeners: list[Listener] = []
@@ -146,7 +155,7 @@ class StorageScp:
                 connection=association.connection,
             )
         with self._lock:
-            if rejection is None and len(self._open) >= self._node.max_associations:
+            if rejection is None and not self._has_room():
                 rejection = LIMIT
             if rejection is None:
                 self._open[association] = None
@@ -159,6 +168,40 @@ class StorageScp:
         )
         return rejection
 
+    def _has_room(self) -> bool:
+        """Whether one more may be open; if none may, the idlest is asked to give way. Holds the lock."""
+        if self._is_room():
+            return True
+        deadline = time.monotonic() + GIVE_WAY_SECONDS
+        asked: ReceivingAssociation | None = None
+        self._waiting += 1
+        try:
+            while (asked is None or asked in self._open) and not self._is_room(waiting=self._waiting - 1):
+                if asked is None or not asked.gives_way:
+                    asked = self._idlest()
+                    if asked is None:
+                        return False
+                    asked.give_way()
+                if time.monotonic() > deadline:
+                    return False
+                self._lock.wait(_LOOK_AGAIN_SECONDS)
+        finally:
+            self._waiting -= 1
+        return True
+
+    def _is_room(self, waiting: int | None = None) -> bool:
+        """Whether one more may be open beside those who wait for the place of another."""
+        return len(self._open) + (self._waiting if waiting is None else waiting) < self._node.max_associations
+
+    def _idlest(self) -> ReceivingAssociation | None:
+        """Whom it costs least to end: who has stored nothing first, then who has been silent longest."""
+        found = [
+            (intake is not None and intake.stored > 0, -silent, id(association), association)
+            for association, intake in self._open.items()
+            if (silent := association.silent_seconds) >= self.idle_seconds and not association.gives_way
+        ]
+        return min(found)[-1] if found else None
+
     def serve(self, association: ReceivingAssociation, origin: Origin) -> Intake:
         """See :class:`service.arrival.association.Host`."""
         intake = Intake(
@@ -167,7 +210,7 @@ class StorageScp:
             self._spool,
             self._arrivals,
             discard=self._node.accept_and_discard,
-            reserve_bytes=int(self._node.disk.reserve_gb * 1e9),
+            reserve_bytes=self._reserve_bytes,
             clock=self._clock,
             authorised=origin.calling_ae_title in self._site().senders,
         )
@@ -183,6 +226,7 @@ class StorageScp:
         """See :class:`service.arrival.association.Host`."""
         with self._lock:
             intake = self._open.pop(association, None)
+            self._lock.notify_all()
             if intake is not None:
                 self.discarded.update(intake.discarded)
         if intake is not None:
