@@ -72,6 +72,9 @@ class Host(Protocol):
     def normalized(self, origin: Origin) -> NormalizedService | None:
         """Where N-ACTION and N-EVENT-REPORT requests of this peer go."""
 
+    def turned_away(self, reason: str, address: str, title: str = "") -> None:
+        """A peer was not let in; what was said of it stands in the log already."""
+
     def gone(self, association: ReceivingAssociation, *, released: bool) -> None:
         """The association is over; called once, whether it was ever let in or not."""
 
@@ -156,6 +159,7 @@ class ReceivingAssociation(Association):
             connection.do_handshake()
         except OSError as error:
             _log.warning("tls.handshake-failed", address=self._address, kind=kind_of_failure(error))
+            self.host.turned_away("tls.handshake-failed", self._address)
             return False
         self.connection = Connection(tls=True, certificate=peer_certificate(connection))
         self._stream = SecuredPduStream(connection, self._seconds, self._is_interrupted)
@@ -194,8 +198,7 @@ class ReceivingAssociation(Association):
         except PeerGone:
             events.put("Evt17")
         except (PduInvalid, DimseViolation) as error:
-            event = "association.violated" if state == "Sta6" else "association.not-dicom"
-            self._warn(event, kind=str(error))
+            self._breach(error, state)
             events.put("Evt19")
         except (PeerStalled, Interrupted) as reason:
             gives_way = self.gives_way and not self.host.stopping
@@ -207,6 +210,13 @@ class ReceivingAssociation(Association):
                 self.acse.send_abort(0x02 if gives_way or isinstance(reason, PeerStalled) else 0x00)
             else:
                 events.put("Evt18")
+
+    def _breach(self, error: PduInvalid | DimseViolation, state: str) -> None:
+        if state == "Sta6":
+            self._warn("association.violated", kind=str(error))
+            return
+        self._warn("association.not-dicom", kind=str(error))
+        self.host.turned_away("association.not-dicom", self._address)
 
     def _decode(self, pdu: bytearray):  # type: ignore[no-untyped-def]  # noqa: ANN202 - pynetdicom's own pair
         try:

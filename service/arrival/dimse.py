@@ -30,7 +30,7 @@ from service.arrival.command_sets import (
     two_bytes,
 )
 from service.arrival.in_flight import DataSetInFlight
-from service.arrival.instance import Claim, StoreStatus
+from service.arrival.instance import Claim
 from service.arrival.messages import Answer, Context, DimseViolation, Normalized, NormalizedService, Store
 from service.errors import SpoolUnavailable
 
@@ -200,9 +200,7 @@ class DimseReceiver:
         context = self._contexts[message_in.context_id]
         claim = Claim(context.sop_class_uid, message_in.uid(SOP_INSTANCE), context.transfer_syntax_uid)
         if message_in.uid(SOP_CLASS) != context.sop_class_uid:
-            return Answer(
-                StoreStatus.SOP_CLASS_NOT_SUPPORTED, "SOP class differs from the presentation context"
-            )
+            return self._store.unlike_its_context(data_set.length)
         try:
             parts = data_set.parts()
         except SpoolUnavailable as trouble:

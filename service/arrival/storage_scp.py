@@ -20,6 +20,7 @@ from service.arrival.association import ReceivingAssociation
 from service.arrival.in_flight import ReceivingMemory
 from service.arrival.intake import Arrivals, Intake
 from service.arrival.listener import Listener
+from service.backlog.refusals import Refusals
 from service.dicom.transport_security import ServerCredentials
 from service.errors import NodeError
 from service.log import EventLog
@@ -50,6 +51,7 @@ class StorageScp:
         spool: where instances are kept.
         arrivals: is told of every instance and of the end of every association.
         clock: seconds since the epoch.
+        refusals: where those who are turned away and what is refused are counted.
         commitments: takes requests for storage commitment and answers to ours; None refuses them.
     """
 
@@ -60,7 +62,9 @@ class StorageScp:
         arrivals: Arrivals,
         clock: Callable[[], float] = time.time,
         commitments: Commitments | None = None,
+        refusals: Refusals | None = None,
     ) -> None:
+        self._refusals = refusals if refusals is not None else Refusals()
         self._commitments = commitments
         self._site = site
         self._node = site().node
@@ -166,7 +170,13 @@ class StorageScp:
             ae_title=origin.calling_ae_title,
             called_ae_title=origin.called_ae_title,
         )
+        self.turned_away(rejection.code, origin.address, origin.calling_ae_title)
         return rejection
+
+    def turned_away(self, reason: str, address: str, title: str = "") -> None:
+        """See :class:`service.arrival.association.Host`."""
+        sender = title if title in self._site().senders else ""
+        self._refusals.add("association", reason, address=address, title=title, sender=sender)
 
     def _has_room(self) -> bool:
         """Whether one more may be open; if none may, the idlest is asked to give way. Holds the lock."""
@@ -212,6 +222,7 @@ class StorageScp:
             discard=self._node.accept_and_discard,
             reserve_bytes=self._reserve_bytes,
             clock=self._clock,
+            refusals=self._refusals,
             authorised=origin.calling_ae_title in self._site().senders,
         )
         with self._lock:
