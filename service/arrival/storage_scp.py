@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING, Final
 
 from pynetdicom import _config
 
-from service.arrival.admission import LIMIT, SHUTTING_DOWN, Rejection, judge
+from service.arrival.admission import LIMIT, SHUTTING_DOWN, Rejection, is_pulled, judge
 from service.arrival.association import ReceivingAssociation
 from service.arrival.in_flight import ReceivingMemory
 from service.arrival.intake import Arrivals, Intake
 from service.arrival.listener import Listener
+from service.backlog.pull_orders import PullOrders
 from service.backlog.refusals import Refusals
 from service.dicom.transport_security import ServerCredentials
 from service.errors import NodeError
@@ -76,6 +77,7 @@ class StorageScp:
         self.memory = ReceivingMemory(spool, self._node.receiving_memory_mb * 1_000_000, self._reserve_bytes)
         self._lock = threading.Condition()
         self._waiting = 0
+        self._orders = PullOrders(spool.storage, clock)
         self._open: dict[ReceivingAssociation, Intake | None] = {}
         self._numbers = itertools.count(1)
         self._listeners: list[Listener] = []
@@ -214,6 +216,8 @@ class StorageScp:
 
     def serve(self, association: ReceivingAssociation, origin: Origin) -> Intake:
         """See :class:`service.arrival.association.Host`."""
+        site, title = self._site(), origin.calling_ae_title
+        ordered = self._orders if is_pulled(site, title, origin.address) else None
         intake = Intake(
             next(self._numbers),
             origin,
@@ -223,7 +227,8 @@ class StorageScp:
             reserve_bytes=self._reserve_bytes,
             clock=self._clock,
             refusals=self._refusals,
-            authorised=origin.calling_ae_title in self._site().senders,
+            authorised=ordered is not None or title in site.senders,
+            ordered=ordered,
         )
         with self._lock:
             self._open[association] = intake

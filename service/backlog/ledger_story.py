@@ -12,7 +12,7 @@ from models.volume import Finding, Severity
 from service.backlog import ledger_tables as tables
 from service.backlog.commitment_records import Commitment
 from service.backlog.database import now
-from service.backlog.ledger_commitments import CommitmentLedger
+from service.backlog.ledger_reviews import ReviewLedger
 from service.backlog.records import Delivery, Job, JobState, PatientIdentity, RecordedSeries
 from service.backlog.trial_names import no_trial
 
@@ -113,7 +113,7 @@ class Counts:
     longest_wait_seconds: float
 
 
-class StoryLedger(CommitmentLedger):
+class StoryLedger(ReviewLedger):
     """What people read."""
 
     def story(self, job_id: str) -> Story:

@@ -17,7 +17,7 @@ from service.backlog.engine import DELIVER, Again, EngineClient
 from service.backlog.ledger import Ledger, LedgerRefused, contour_key, deliver_key
 from service.backlog.notify import Notifies
 from service.backlog.records import DeliveryState, Job, JobState, Mode
-from service.backlog.spool import Spool, write_once
+from service.backlog.spool import Spool, write_durably, write_once
 from service.backlog.trial_names import configured_name
 from service.config.reader import LoadedSite, parse
 from service.contouring.contoured_ct import ContouredCt, SetOrigin, contour_ct, site_time
@@ -29,6 +29,7 @@ from service.contouring.set_texts import Replaced
 from service.contouring.several_models import makers_in_words
 from service.contouring.tries import is_told_at, tries_for, wait_after
 from service.contouring.warming import warm_models
+from service.dicom.ct_geometry import GEOMETRY_FILE
 from service.errors import (
     ConfigInvalid,
     ModelRefused,
@@ -144,6 +145,7 @@ class ContourWorker:
         )
         for profile in self._wanted(profiles):
             self._write(job, loaded, done, profile, set_file(folder, profile) in files.values())
+        write_durably(folder / GEOMETRY_FILE, done.series.geometry.as_json())
         reach("contour.after-file")
         made.write(folder)
         return made, files

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 import sqlalchemy as sa
 
 from service.backlog.database import sqlite_file
-from service.backlog.engine import COMMIT, CONTOUR, DELIVER, EngineClient, EngineWorker
+from service.backlog.engine import COMMIT, CONTOUR, DELIVER, REVIEW, EngineClient, EngineWorker
 from service.backlog.ledger import Ledger
 from service.backlog.notify import Notifier
 from service.backlog.operations import Operations
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from service.backlog.engine import Again
     from service.contouring.segment import ModelClient
     from service.contouring.worker import ContourWorker
+    from service.node.reviewing import Reviewing
 
 _DELIVERIES_AT_ONCE: Final = 8  # to different destinations; one at a time to each
 _COMMITMENTS_AT_ONCE: Final = 4
@@ -59,6 +60,7 @@ class Work:
         self._notifier = Notifier(loaded)
         self._operations = Operations(self._ledger, self._engine)
         self._contouring: ContourWorker | None = None
+        self._reviewing: Reviewing | None = None
 
     def run(self, stop: threading.Event) -> int:
         """Work until ``stop``; how many handlers had to be left in the middle (they are run again later)."""
@@ -78,6 +80,8 @@ class Work:
             self._start_housekeeping(stop)
             if self._contouring is not None:
                 threading.Thread(target=self._contouring.warm, name="warm", daemon=True).start()
+            if self._reviewing is not None:
+                self._reviewing.start(stop)
             contoured_at_once = self._contouring.jobs_at_once if self._contouring is not None else 1
             at_once = {CONTOUR: contoured_at_once, DELIVER: _DELIVERIES_AT_ONCE, COMMIT: _COMMITMENTS_AT_ONCE}
             left = worker.run(handlers, stop, at_once)
@@ -104,11 +108,18 @@ class Work:
                 self._site.current, self._ledger, self._engine, self._spool, models, self._notifier
             )
             handlers[CONTOUR] = self._contouring.contour
+            handlers[REVIEW] = self._review_handler()
         if DELIVER in self._queues:
             committer = Committer(self._ledger, self._engine, self._spool, self._site.current, self._notifier)
             sender = Sender(self._ledger, self._site.current, self._notifier, committer.want)
             handlers |= {DELIVER: sender.deliver, COMMIT: committer.handle}
         return handlers
+
+    def _review_handler(self) -> Callable[[str], Again | None]:
+        from service.node.reviewing import Reviewing
+
+        self._reviewing = Reviewing(self._site, self._ledger, self._engine, self._spool)
+        return self._reviewing.worker.review
 
     def _models(self) -> list[ModelClient]:
         """One for each GPU; each starts its own process when it is first used."""
@@ -125,6 +136,10 @@ class Work:
         if queue == CONTOUR and self._contouring is not None:
             self._contouring.gave_up(payload)
             return
+        if queue == REVIEW:
+            if self._reviewing is not None:
+                self._reviewing.worker.gave_up(payload)
+            return
         if queue == COMMIT:
             self._operations.end_commitment(payload)
             self._notifier.tell(
@@ -137,8 +152,14 @@ class Work:
         self._notifier.tell("job.set-aside", sentence, job_id)
 
     def _start_housekeeping(self, stop: threading.Event) -> None:
-        retention = Retention(self._ledger, self._spool, self._loaded.site.node, self._engine.delete_finished)
         loaded = self._loaded
+        retention = Retention(
+            self._ledger,
+            self._spool,
+            loaded.site.node,
+            self._engine.delete_finished,
+            review_days=loaded.site.evaluation.keep_days,
+        )
         watchdog = Watchdog(
             self._ledger,
             loaded.site.node,

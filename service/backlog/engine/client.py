@@ -16,7 +16,8 @@ from service.backlog.database import now, server_url, sqlite_file, use_write_ahe
 CONTOUR: Final = "contour"
 DELIVER: Final = "deliver"
 COMMIT: Final = "commit"
-QUEUES: Final = (CONTOUR, DELIVER, COMMIT)
+REVIEW: Final = "review"
+QUEUES: Final = (CONTOUR, DELIVER, COMMIT, REVIEW)
 
 APPLICATION: Final = "delineate"
 VERSION: Final = "1"  # constant for ever; a change of meaning gets another queue's name instead
