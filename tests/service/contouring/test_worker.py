@@ -14,10 +14,11 @@ import yaml
 from analytic_bundle import STRUCTURES, small_ct, write_bundle
 
 from models.predictor import load as load_model
-from models.volume import CtVolume
+from models.volume import CtVolume, Finding
 from service.backlog import engine
 from service.backlog.contouring_progress import part_done
 from service.backlog.ledger import Ledger
+from service.backlog.operations import Operations
 from service.backlog.records import (
     DeliveryState,
     Job,
@@ -48,21 +49,25 @@ class Models:
     def __init__(self) -> None:
         self.asked = 0
         self.meanwhile = lambda: None
+        self.findings: tuple[Finding, ...] = ()
 
     def segment(self, fill, grid, dtype, card, structures, *, deadline_seconds, progress=None):
         self.asked += 1
         hu = np.empty(grid.shape_zyx, dtype)
         fill(hu)
         self.meanwhile()
-        return load_model(card, "cpu").segment(CtVolume(hu, grid), structures, progress)
+        found = load_model(card, "cpu").segment(CtVolume(hu, grid), structures, progress)
+        return dataclasses.replace(found, findings=(*found.findings, *self.findings))
 
 
 class Told:
     def __init__(self) -> None:
         self.codes: list[str] = []
+        self.sentences: list[str] = []
 
     def tell(self, code: str, sentence: str, job_id: str | None = None) -> None:
         self.codes.append(code)
+        self.sentences.append(sentence)
 
 
 class Room:
@@ -81,11 +86,13 @@ class Room:
             lambda: self.loaded, self.ledger, self.engine, Spool(self.storage), (self.models,), self.told
         )
 
-    def configured(self, destinations: dict = DESTINATIONS) -> LoadedSite:
+    def configured(self, destinations: dict = DESTINATIONS, **of_protocol: object) -> LoadedSite:
         config = {
             "node": {"storage": str(self.storage), "bundles": [str(self.bundles)]},
             "destinations": destinations,
-            "protocols": {"analytic": {"model": "analytic@1.0", "structures": dict.fromkeys(STRUCTURES)}},
+            "protocols": {
+                "analytic": {"model": "analytic@1.0", "structures": dict.fromkeys(STRUCTURES), **of_protocol}
+            },
         }
         return parse(
             yaml.safe_dump(config, sort_keys=False), self.folder / "config.yaml", check_bundles=False
@@ -168,6 +175,65 @@ def test_a_ct_becomes_one_set_for_each_destination_and_all_of_them_wait(room: Ro
     story = room.ledger.story(job.id)
     assert set(story.volumes_cm3) == set(STRUCTURES)
     assert story.provenance["model"] == "analytic"
+
+
+def test_a_finding_that_holds_keeps_the_set_until_a_person_releases_it(room: Room) -> None:
+    room.loaded = room.configured(second_look={"structure.volume-unusual": "hold"})
+    room.models.findings = (Finding("structure.volume-unusual", "Bladder has 2 cm3.", "Bladder"),)
+    job = room.job(room.ct(1))
+    room.worker.contour(job.id)
+    assert room.state(job) == (JobState.HELD, "job.held-for-findings")
+    why = "Waits for a person to look at it: Bladder has 2 cm3."
+    assert room.ledger.job(job.id).sentence == why
+    assert (room.told.codes, room.told.sentences) == (["job.held-for-findings"], [why])
+    assert set(room.sets(job)) == {"tps"}
+    told = {each.sentence: each.severity.value for each in room.ledger.story(job.id).findings}
+    assert told["Bladder has 2 cm3."] == "hold"
+    assert room.engine.under_way() == set()
+    Operations(room.ledger, room.engine).release(job.id)
+    assert room.state(job)[0] is JobState.DELIVERING
+    assert {key.split(":")[0] for key in room.engine.under_way()} == {"deliver"}
+
+
+def test_a_set_is_still_held_when_its_files_are_found_again(room: Room) -> None:
+    room.loaded = room.configured(second_look={"structure.volume-unusual": "hold"})
+    room.models.findings = (Finding("structure.volume-unusual", "Bladder has 2 cm3.", "Bladder"),)
+    job = room.job(room.ct(1))
+    room.worker.contour(job.id)
+    with room.ledger.begin() as conn:
+        for delivery in room.ledger.deliveries(job.id, conn):
+            room.ledger.move_delivery(conn, delivery.id, DeliveryState.CANCELLED)
+        room.ledger.move_job(conn, job.id, JobState.QUEUED)
+    room.worker.contour(job.id)
+    assert room.models.asked == 1
+    assert room.state(job) == (JobState.HELD, "job.held-for-findings")
+
+
+def test_a_shadow_stays_one_whatever_is_found(room: Room) -> None:
+    room.loaded = room.configured(second_look={"structure.volume-unusual": "hold"})
+    room.models.findings = (Finding("structure.volume-unusual", "Bladder has 2 cm3.", "Bladder"),)
+    job = room.job(room.ct(1), mode=Mode.SHADOW)
+    room.worker.contour(job.id)
+    assert room.state(job) == (JobState.DONE, "job.nothing-to-send")
+    assert room.told.codes == []
+
+
+def test_a_finding_that_stops_leaves_its_structure_out_and_the_set_says_so(room: Room) -> None:
+    room.loaded = room.configured(
+        structures=dict.fromkeys(STRUCTURES) | {"Bladder": {"second_look": {"size": "stop"}}}
+    )
+    room.models.findings = (Finding("structure.volume-unusual", "Bladder has 2 cm3.", "Bladder"),)
+    job = room.job(room.ct(1))
+    room.worker.contour(job.id)
+    assert room.state(job)[0] is JobState.DELIVERING
+    (made,) = room.sets(job).values()
+    assert "Bladder" not in {
+        str(roi.ROIName)
+        for roi in made.StructureSetROISequence
+        if roi.ROINumber
+        in {each.ReferencedROINumber for each in made.ROIContourSequence if "ContourSequence" in each}
+    }
+    assert "Bladder has 2 cm3. Bladder is left out. Draw it by hand." in made.StructureSetDescription
 
 
 def test_what_is_held_is_made_and_does_not_leave(room: Room) -> None:
