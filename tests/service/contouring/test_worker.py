@@ -3,153 +3,26 @@
 from __future__ import annotations
 
 import dataclasses
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
-import pydicom
 import pytest
 import yaml
-from analytic_bundle import STRUCTURES, small_ct, write_bundle
+from analytic_bundle import STRUCTURES
+from contouring_room import DESTINATIONS, Models, Room
 
-from models.predictor import load as load_model
-from models.volume import CtVolume, Finding
-from service.backlog import engine
 from service.backlog.contouring_progress import part_done
-from service.backlog.ledger import Ledger
-from service.backlog.operations import Operations
 from service.backlog.records import (
     DeliveryState,
-    Job,
     JobState,
     Mode,
-    PatientIdentity,
-    ReceivedSeries,
-    SeriesState,
 )
-from service.backlog.spool import Spool
-from service.config.reader import LoadedSite, parse
+from service.config.reader import parse
 from service.contouring.contoured_ct import ContouredCt
 from service.contouring.tries import TRIES, TRIES_IF_KILLED
-from service.contouring.worker import ContourWorker, sop_instance_uid
-from service.dicom.ct_writer import SyntheticPatient, uid_of
+from service.contouring.worker import sop_instance_uid
+from service.dicom.ct_writer import SyntheticPatient
 from service.errors import SegmentationFailed, SpoolUnavailable
-
-DESTINATIONS = {
-    "tps": {"ae_title": "TPS", "host": "127.0.0.1", "port": 1},
-    "archive": {"ae_title": "ARCHIVE", "host": "127.0.0.1", "port": 2, "profile": "eclipse"},
-    "picky": {"ae_title": "PICKY", "host": "127.0.0.1", "port": 3, "profile": "raystation"},
-}
-
-
-class Models:
-    """The model process's place: runs the bundle here, or fails as told."""
-
-    def __init__(self) -> None:
-        self.asked = 0
-        self.meanwhile = lambda: None
-        self.findings: tuple[Finding, ...] = ()
-
-    def segment(self, fill, grid, dtype, card, structures, *, deadline_seconds, progress=None):
-        self.asked += 1
-        hu = np.empty(grid.shape_zyx, dtype)
-        fill(hu)
-        self.meanwhile()
-        found = load_model(card, "cpu").segment(CtVolume(hu, grid), structures, progress)
-        return dataclasses.replace(found, findings=(*found.findings, *self.findings))
-
-
-class Told:
-    def __init__(self) -> None:
-        self.codes: list[str] = []
-        self.sentences: list[str] = []
-
-    def tell(self, code: str, sentence: str, job_id: str | None = None) -> None:
-        self.codes.append(code)
-        self.sentences.append(sentence)
-
-
-class Room:
-    """A ledger, an engine, a spool and a worker on a storage folder of their own."""
-
-    def __init__(self, folder: Path, migrated: Path, bundles: Path) -> None:
-        self.folder, self.bundles = folder, bundles
-        self.storage = folder / "var"
-        self.storage.mkdir()
-        shutil.copyfile(migrated, self.storage / "delineate.sqlite")
-        self.loaded = self.configured()
-        self.ledger = Ledger(self.loaded.database_url, self.storage)
-        self.engine = engine.EngineClient(self.loaded.database_url)
-        self.models, self.told = Models(), Told()
-        self.worker = ContourWorker(
-            lambda: self.loaded, self.ledger, self.engine, Spool(self.storage), (self.models,), self.told
-        )
-
-    def configured(self, destinations: dict = DESTINATIONS, **of_protocol: object) -> LoadedSite:
-        config = {
-            "node": {"storage": str(self.storage), "bundles": [str(self.bundles)]},
-            "destinations": destinations,
-            "protocols": {
-                "analytic": {"model": "analytic@1.0", "structures": dict.fromkeys(STRUCTURES), **of_protocol}
-            },
-        }
-        return parse(
-            yaml.safe_dump(config, sort_keys=False), self.folder / "config.yaml", check_bundles=False
-        )
-
-    def job(self, files: list[Path], destinations=("tps",), mode=Mode.SEND, **changes) -> Job:
-        received = ReceivedSeries(
-            series_instance_uid=uid_of(str(files[0].parent)),
-            study_instance_uid="2.25.9",
-            calling_ae_title="SCANNER",
-            called_ae_title="DELINEATE",
-            sender_address="127.0.0.1",
-            folder=files[0].parent,
-            instances=(),
-            first_at=1.0,
-            last_at=2.0,
-        )
-        with self.ledger.begin() as conn:
-            self.ledger.save_config(conn, self.loaded.version, self.loaded.text)
-            series = self.ledger.record_series(conn, received, PatientIdentity(), SeriesState.ROUTED)
-            values = {
-                "protocol": "analytic",
-                "priority": 100,
-                "config_version": self.loaded.version,
-                **changes,
-            }
-            return self.ledger.create_job(
-                conn, series_id=series, destinations=destinations, mode=mode, files=files, **values
-            )
-
-    def ct(self, seed: int, **how) -> list[Path]:
-        return small_ct(self.storage / "spool" / "incoming" / f"ct-{seed}", seed, **how)
-
-    def state(self, job: Job) -> tuple[JobState, str | None]:
-        now = self.ledger.job(job.id)
-        return now.state, now.code
-
-    def sets(self, job: Job) -> dict[str, pydicom.Dataset]:
-        """What waits, by destination."""
-        return {each.destination: pydicom.dcmread(each.file) for each in self.ledger.deliveries(job.id)}
-
-
-@pytest.fixture(scope="module")
-def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    file = tmp_path_factory.mktemp("migrated") / "delineate.sqlite"
-    ledger = Ledger(f"sqlite:///{file}")
-    ledger.migrate()
-    ledger.close()
-    engine.migrate(f"sqlite:///{file}")
-    return file
-
-
-@pytest.fixture(scope="module")
-def bundles(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("bundles")
-    write_bundle(folder / "analytic")
-    return folder
 
 
 @pytest.fixture
@@ -175,65 +48,6 @@ def test_a_ct_becomes_one_set_for_each_destination_and_all_of_them_wait(room: Ro
     story = room.ledger.story(job.id)
     assert set(story.volumes_cm3) == set(STRUCTURES)
     assert story.provenance["model"] == "analytic"
-
-
-def test_a_finding_that_holds_keeps_the_set_until_a_person_releases_it(room: Room) -> None:
-    room.loaded = room.configured(second_look={"structure.volume-unusual": "hold"})
-    room.models.findings = (Finding("structure.volume-unusual", "Bladder has 2 cm3.", "Bladder"),)
-    job = room.job(room.ct(1))
-    room.worker.contour(job.id)
-    assert room.state(job) == (JobState.HELD, "job.held-for-findings")
-    why = "Waits for a person to look at it: Bladder has 2 cm3."
-    assert room.ledger.job(job.id).sentence == why
-    assert (room.told.codes, room.told.sentences) == (["job.held-for-findings"], [why])
-    assert set(room.sets(job)) == {"tps"}
-    told = {each.sentence: each.severity.value for each in room.ledger.story(job.id).findings}
-    assert told["Bladder has 2 cm3."] == "hold"
-    assert room.engine.under_way() == set()
-    Operations(room.ledger, room.engine).release(job.id)
-    assert room.state(job)[0] is JobState.DELIVERING
-    assert {key.split(":")[0] for key in room.engine.under_way()} == {"deliver"}
-
-
-def test_a_set_is_still_held_when_its_files_are_found_again(room: Room) -> None:
-    room.loaded = room.configured(second_look={"structure.volume-unusual": "hold"})
-    room.models.findings = (Finding("structure.volume-unusual", "Bladder has 2 cm3.", "Bladder"),)
-    job = room.job(room.ct(1))
-    room.worker.contour(job.id)
-    with room.ledger.begin() as conn:
-        for delivery in room.ledger.deliveries(job.id, conn):
-            room.ledger.move_delivery(conn, delivery.id, DeliveryState.CANCELLED)
-        room.ledger.move_job(conn, job.id, JobState.QUEUED)
-    room.worker.contour(job.id)
-    assert room.models.asked == 1
-    assert room.state(job) == (JobState.HELD, "job.held-for-findings")
-
-
-def test_a_shadow_stays_one_whatever_is_found(room: Room) -> None:
-    room.loaded = room.configured(second_look={"structure.volume-unusual": "hold"})
-    room.models.findings = (Finding("structure.volume-unusual", "Bladder has 2 cm3.", "Bladder"),)
-    job = room.job(room.ct(1), mode=Mode.SHADOW)
-    room.worker.contour(job.id)
-    assert room.state(job) == (JobState.DONE, "job.nothing-to-send")
-    assert room.told.codes == []
-
-
-def test_a_finding_that_stops_leaves_its_structure_out_and_the_set_says_so(room: Room) -> None:
-    room.loaded = room.configured(
-        structures=dict.fromkeys(STRUCTURES) | {"Bladder": {"second_look": {"size": "stop"}}}
-    )
-    room.models.findings = (Finding("structure.volume-unusual", "Bladder has 2 cm3.", "Bladder"),)
-    job = room.job(room.ct(1))
-    room.worker.contour(job.id)
-    assert room.state(job)[0] is JobState.DELIVERING
-    (made,) = room.sets(job).values()
-    assert "Bladder" not in {
-        str(roi.ROIName)
-        for roi in made.StructureSetROISequence
-        if roi.ROINumber
-        in {each.ReferencedROINumber for each in made.ROIContourSequence if "ContourSequence" in each}
-    }
-    assert "Bladder has 2 cm3. Bladder is left out. Draw it by hand." in made.StructureSetDescription
 
 
 def test_what_is_held_is_made_and_does_not_leave(room: Room) -> None:
