@@ -137,12 +137,9 @@ class ContourWorker:
             return earlier, files
         with told_in(folder, job.run) as tell:
             done = contour_ct(job.files, loaded, protocol, self._models.turn(job.priority), tell)
-        made = JobResult(
-            done.segmentation.provenance,
-            (*done.series.findings, *done.segmentation.findings, *makers_in_words(done.segmentation)),
-            done.volumes_cm3,
-            dict(done.segmentation.seconds),
-        )
+        said = done.segmentation
+        findings = (*done.series.findings, *said.findings, *makers_in_words(said))
+        made = JobResult(said.provenance, findings, done.volumes_cm3, dict(said.seconds))
         for profile in self._wanted(job, profiles):
             self._write(job, loaded, done, profile, set_file(folder, profile) in files.values())
         write_durably(folder / GEOMETRY_FILE, done.series.geometry.as_json())
