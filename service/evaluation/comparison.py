@@ -64,9 +64,10 @@ def sop_instance_uid(of: StructureSet) -> str:
     return str(of.header.get("SOPInstanceUID") or "")
 
 
-def is_same_drawing(ours: StructureSet, theirs: StructureSet) -> bool:
-    """Whether it is our own set as it was: every ROI has the same name, number and points."""
-    return len(ours.rois) == len(theirs.rois) and all(
+def is_as_it_was(ours: StructureSet, theirs: StructureSet) -> bool:
+    """Whether nobody approved or changed our own set: its ROIs have the same names, numbers and points."""
+    same = ours.approval_status == theirs.approval_status and len(ours.rois) == len(theirs.rois)
+    return same and all(
         (a.number, a.name, len(a.contours)) == (b.number, b.name, len(b.contours))
         and all(
             one.points_lps_mm.shape == other.points_lps_mm.shape

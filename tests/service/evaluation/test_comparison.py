@@ -8,7 +8,7 @@ from pydicom import Dataset
 
 from service.config.evaluation_section import EvaluationSection
 from service.dicom.structure_set_reader import read_structure_set
-from service.evaluation.comparison import Compared, compare_sets, is_same_drawing
+from service.evaluation.comparison import Compared, compare_sets, is_as_it_was
 
 STRUCTURES = ["External", "Bladder", "Rectum", "Femur_Head_L", "Femur_Head_R", "Spine", "Uterus"]
 
@@ -188,14 +188,18 @@ def test_tolerances_and_grades_are_those_of_the_configuration(compare, our_ct):
     )
 
 
-def test_our_own_set_is_known_by_its_drawing(our_ct):
+def test_our_own_set_is_known_by_its_drawing_and_that_nobody_approved_it(our_ct):
     ours = read_structure_set(our_ct.encoded)
-    same = our_ct.edited(approval="UNAPPROVED")
-    assert is_same_drawing(ours, read_structure_set(same.encoded()))
+
+    def returned(approval: str = "UNAPPROVED"):
+        return our_ct.edited(approval=approval)
+
+    assert is_as_it_was(ours, read_structure_set(returned().encoded()))
     for edited in (
-        our_ct.edited().rename("Bladder", "B"),
-        our_ct.edited().delete("Bladder"),
-        our_ct.edited().trim("Bladder", superior=1),
-        our_ct.edited().move_points("Bladder", by([0.01, 0.0, 0.0])),
+        returned("APPROVED"),
+        returned().rename("Bladder", "B"),
+        returned().delete("Bladder"),
+        returned().trim("Bladder", superior=1),
+        returned().move_points("Bladder", by([0.01, 0.0, 0.0])),
     ):
-        assert not is_same_drawing(ours, read_structure_set(edited.encoded()))
+        assert not is_as_it_was(ours, read_structure_set(edited.encoded()))
