@@ -14,6 +14,7 @@ from service.console import (
     people_api,
     pictures,
     probes,
+    quality_api,
     refusals,
     session_api,
     site_api,
@@ -43,7 +44,7 @@ def application(premises: Premises) -> FastAPI:
     app.state.metrics.register(Measures(premises))
     refusals.install(app)
     app.include_router(probes.router, tags=["probes"])
-    for part in (session_api, job_api, trial_api, pictures, site_api, model_api, people_api):
+    for part in (session_api, job_api, trial_api, pictures, site_api, model_api, quality_api, people_api):
         app.include_router(part.router)
     pages.install(app, premises)
     tls = premises.started_with.site.console.tls_certificate is not None

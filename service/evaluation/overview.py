@@ -42,14 +42,20 @@ class Overview:
     Attributes:
         reviewed: the rows since ``since``, oldest first.
         lines: by structure, protocol, model version and sender.
+        together: the same with all senders together.
         charts: by structure, protocol and model version.
         agreement: of estimated and readers' grades.
     """
 
     reviewed: Sequence[ReviewedStructure]
     lines: Sequence[Summary]
+    together: Sequence[Summary]
     charts: Sequence[StructureChart]
     agreement: Agreement
+
+    def line_of(self, chart: StructureChart) -> Summary | None:
+        """The summary of a chart's structure; None if nothing of it is recent enough."""
+        return next((each for each in self.together if each.group == chart.group), None)
 
     def by_structure(self) -> dict[tuple[str, str], list[StructureChart]]:
         """Charts of one structure and protocol together, as its model versions followed one another."""
@@ -64,10 +70,13 @@ def overview(ledger: Ledger, audit: AuditTrail, plan: Plan, wanted: Wanted) -> O
     everything = ledger.find_reviewed_structures(
         structure=wanted.structure, protocol=wanted.protocol, model=wanted.model
     )
+    charted = wanted.measure or plan.measure
+    known = acknowledgements(audit, plan) if charted is plan.measure else {}
     recent = [each for each in everything if wanted.since is None or each.received_at >= wanted.since]
     return Overview(
         reviewed=recent,
         lines=summarise(recent),
-        charts=charts(everything, plan, acknowledgements(audit, plan), wanted.measure),
+        together=summarise(recent, by_sender=False),
+        charts=charts(everything, plan, known, charted),
         agreement=agreement_of(recent),
     )
