@@ -28,6 +28,7 @@ class Deed(StrEnum):
     """What kind of thing was done."""
 
     RECEIVED = "received"
+    PULLED = "pulled"
     SENT = "sent"
     CHANGED = "changed"
     LOOKED = "looked"
@@ -43,6 +44,7 @@ _DEED_OF: Final = {
     "audit": Deed.AUDIT_READ,
     "config": Deed.CONFIGURATION,
     "looked": Deed.LOOKED,
+    "pull": Deed.PULLED,
     "sign-in": Deed.SIGNED_IN,
     "destination": Deed.CHANGED,
     "quality": Deed.CHANGED,
@@ -156,6 +158,8 @@ def _of_events(conn: sa.Connection, since: float, until: float) -> Iterator[Entr
 
 def _deed_of_event(code: str, who: str | None, facts: Mapping[str, Any]) -> Deed | None:
     """None for what the node did by itself with what it had."""
+    if code == "series.pulled":
+        return Deed.PULLED
     if "sender" in facts:
         return Deed.RECEIVED
     if "attempt" in facts:

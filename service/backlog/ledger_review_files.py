@@ -35,16 +35,21 @@ class ReviewFileLedger(CommitmentLedger):
         with self.begin() as conn:
             conn.execute(sa.update(t).where(t.c.file == self._stored(file)).values(file=""))
 
+    def is_known_set(self, name: str) -> bool:
+        """Whether a set was looked at."""
+        t = tables.reviewed_set
+        with self.reading() as conn:
+            return conn.execute(sa.select(t.c.id).where(t.c.name == name)).first() is not None
+
     def record_query(self, names: Collection[str], destination: str) -> set[str]:
-        """Write down what a destination is asked for; those of the names that never were, nor came."""
+        """Write down that sets are asked for; those of the names that have not come yet."""
         q, at = tables.review_query, now()
         with self.begin() as conn:
-            known = set(conn.execute(sa.select(tables.reviewed_set.c.name)).scalars())
-            known |= set(conn.execute(sa.select(q.c.name)).scalars())
-            new = set(names) - known
-            for name in sorted(new):
+            came = set(conn.execute(sa.select(tables.reviewed_set.c.name)).scalars())
+            wanted = set(names) - came
+            for name in sorted(wanted):
                 conn.execute(insert_if_new(conn, q).values(name=name, destination=destination, asked_at=at))
-        return new
+        return wanted
 
     def was_queried(self, name: str) -> bool:
         """Whether a set came because we asked for it."""

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
+from service.backlog import ledger_tables
 from service.backlog import review_tables as tables
 from service.backlog.database import LedgerRefused, now
 from service.backlog.ledger_review_files import ReviewFileLedger
@@ -159,6 +160,14 @@ class ReviewLedger(ReviewFileLedger):
         """Where a set lies; None once it is deleted."""
         file = self.reviewed_set(set_id).file
         return self._found(file) if file else None
+
+    def maker(self, job_id: str) -> tuple[str, float]:
+        """``name@version`` of the model of a job, and when it was contoured (seconds since the epoch)."""
+        j = ledger_tables.job
+        with self.reading() as conn:
+            row = conn.execute(sa.select(j.c.provenance, j.c.contoured_at).where(j.c.id == job_id)).one()
+        made = row.provenance or {}
+        return f"{made.get('model', '')}@{made.get('version', '')}", float(row.contoured_at or 0.0)
 
     def slice_measures(self, reviewed_structure_id: int) -> list[SliceMeasures]:
         """The slices on which either of us drew the structure, ascending along the grid's normal."""

@@ -22,6 +22,7 @@ from service.backlog import ledger_tables as tables
 from service.backlog.database import now
 from service.backlog.ledger_series import insert_if_new
 from service.backlog.records import DeliveryState, JobState, SeriesState
+from service.backlog.trial_names import no_shadow
 from service.log import EventLog
 
 if TYPE_CHECKING:
@@ -149,7 +150,8 @@ def keep_watching(watchdog: Watchdog, stop: threading.Event, every_seconds: floa
 
 def _jobs(conn: sa.Connection, before: float, minutes: float) -> Iterator[Alarm]:
     j = tables.job
-    query = sa.select(j.c.id).where(j.c.state.in_(_WANT_CONTOURING), j.c.updated_at < before)
+    waiting = (j.c.state.in_(_WANT_CONTOURING), j.c.updated_at < before, no_shadow(j.c.protocol))
+    query = sa.select(j.c.id).where(*waiting)
     jobs = list(conn.execute(query.order_by(j.c.updated_at)).scalars())
     if jobs:
         sentence = (

@@ -9,6 +9,7 @@ from pydantic import Field, StringConstraints
 from service.config.commissioning_section import Commissioning, DriftAlarm
 from service.config.field_types import ALLOWED, Name, Text64
 from service.config.section import Section
+from service.config.training_section import TrainingConsent
 
 Measure = Literal[
     "dsc",
@@ -107,3 +108,6 @@ class EvaluationSection(Section):
         default_factory=Commissioning, description="the cases that say what is usual, for limits"
     )
     alarm: DriftAlarm = Field(default_factory=DriftAlarm, description="when a structure counts as drifting")
+    training: TrainingConsent = Field(
+        default_factory=TrainingConsent, description="whose CT may become training data"
+    )

@@ -24,6 +24,8 @@ _SECTIONS: Final[tuple[tuple[str, KeyPath], ...]] = (
     ("destinations.NAME.tls", ("destinations", "NAME", "tls")),
     ("destinations.NAME.commitment", ("destinations", "NAME", "commitment")),
     ("destinations.NAME.rules", ("destinations", "NAME", "rules")),
+    ("archives.NAME", ("archives", "NAME")),
+    ("archives.NAME.tls", ("archives", "NAME", "tls")),
     ("profiles.NAME", ("profiles", "NAME")),
     ("protocols.NAME", ("protocols", "NAME")),
     ("protocols.NAME.structures.STRUCTURE", ("protocols", "NAME", "structures", "STRUCTURE")),
@@ -44,6 +46,7 @@ _SECTIONS: Final[tuple[tuple[str, KeyPath], ...]] = (
     ("evaluation.query", ("evaluation", "query")),
     ("evaluation.commissioning", ("evaluation", "commissioning")),
     ("evaluation.alarm", ("evaluation", "alarm")),
+    ("evaluation.training", ("evaluation", "training")),
 )
 _RULES: Final = Path(__file__).with_name("reference.md")
 

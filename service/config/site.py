@@ -9,6 +9,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from service.config.archive_section import Archive
 from service.config.console_section import ConsoleSection
 from service.config.evaluation_section import EvaluationSection
 from service.config.field_types import (
@@ -257,6 +258,9 @@ class Site(Section):
     )
     destinations: dict[Name, Destination] = Field(
         default_factory=dict, description="where structure sets go, by a name of your choice"
+    )
+    archives: dict[Name, Archive] = Field(
+        default_factory=dict, description="what CT are pulled from on demand, by a name of your choice"
     )
     profiles: dict[Name, TpsProfile] = Field(
         default_factory=dict,

@@ -11,7 +11,7 @@ import numpy as np
 
 from service.backlog.review_records import GRADES
 from service.evaluation.agreement import Agreement, agreement_of
-from service.evaluation.measures import CHARTED
+from service.evaluation.charted import CHARTED
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 if TYPE_CHECKING:
-    from service.evaluation.measures import Measure
+    from service.evaluation.charted import Measure
 
 _SIGMAS: Final = 3.0
 _QUARTILE_Z: Final = NormalDist().inv_cdf(0.75)

@@ -12,7 +12,7 @@ from html import escape
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from service.evaluation.measures import Measure
+    from service.evaluation.charted import Measure
     from service.evaluation.quality import StructureChart
 
 _WIDTH: Final = 960

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Final
 
 from models.training.html_page import contents, heading, page, paragraph, table
 from service.backlog.review_records import GRADES
+from service.evaluation.charted import CHARTED
 from service.evaluation.drawing import STYLE, Words, control_chart
-from service.evaluation.measures import CHARTED
 from service.evaluation.quality import State
 
 if TYPE_CHECKING:

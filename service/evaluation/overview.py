@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from service.backlog.audit import AuditTrail
     from service.backlog.ledger import Ledger
     from service.backlog.review_records import ReviewedStructure
-    from service.evaluation.measures import Measure
+    from service.evaluation.charted import Measure
 
 
 @dataclass(frozen=True, slots=True)

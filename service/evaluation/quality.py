@@ -9,8 +9,8 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 from zoneinfo import ZoneInfo
 
+from service.evaluation.charted import CHARTED, Measure, measured
 from service.evaluation.control_chart import Limits, Point, Smoothing, chart
-from service.evaluation.measures import CHARTED, Measure, measured
 from service.evaluation.summary import Group, group_of
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, TextIO
 
 import numpy as np
 
-from service.evaluation.measures import CHARTED, measured
+from service.evaluation.charted import CHARTED, measured
 
 if TYPE_CHECKING:
     from service.backlog.review_records import ReviewedStructure

@@ -151,12 +151,14 @@ def test_grades_are_ordered_best_first():
     assert GRADES == ("acceptable", "minor", "major", "not-acceptable")
 
 
-def test_what_was_asked_for_once_is_not_asked_for_again(ledger, storage):
+def test_what_has_come_is_not_asked_for_and_what_has_not_is_asked_for_again(ledger):
     with ledger.begin() as conn:
         ledger.add_reviewed_set(
             conn, name="came", received_at=1.0, series_id=None, sender="TPS", sha256="", file=None
         )
     assert ledger.record_query({"came", "new"}, "tps") == {"new"}
-    assert ledger.record_query({"came", "new", "newer"}, "tps") == {"newer"}
+    assert ledger.record_query({"came", "new", "newer"}, "tps") == {"new", "newer"}
     assert ledger.was_queried("new")
     assert not ledger.was_queried("came")
+    assert ledger.is_known_set("came")
+    assert not ledger.is_known_set("new")

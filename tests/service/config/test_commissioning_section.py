@@ -10,7 +10,7 @@ import pytest
 from service.config.commissioning_section import ChartedMeasure
 from service.config.reader import parse
 from service.errors import ConfigInvalid
-from service.evaluation.measures import CHARTED
+from service.evaluation.charted import CHARTED
 
 FILE = """\
 senders: {{A: {{}}}}

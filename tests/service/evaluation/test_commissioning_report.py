@@ -9,6 +9,7 @@ import pytest
 from reviewed_structures import reviewed
 
 from service.evaluation.agreement import agreement_of
+from service.evaluation.charted import CHARTED
 from service.evaluation.commissioning_pdf import ReportRefused, sheets_of, write_pdf
 from service.evaluation.commissioning_report import (
     CasePicture,
@@ -18,7 +19,6 @@ from service.evaluation.commissioning_report import (
     structures_under_test,
 )
 from service.evaluation.control_chart import Smoothing
-from service.evaluation.measures import CHARTED
 from service.evaluation.quality import Plan, charts
 
 PLAN = Plan(10, None, CHARTED["dsc"], Smoothing())

@@ -8,8 +8,8 @@ from statistics import NormalDist
 import numpy as np
 import pytest
 
+from service.evaluation.charted import CHARTED
 from service.evaluation.control_chart import Smoothing, chart, limits_of, score
-from service.evaluation.measures import CHARTED
 
 DSC, HD95 = CHARTED["dsc"], CHARTED["hd95_mm"]
 

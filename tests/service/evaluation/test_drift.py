@@ -12,9 +12,9 @@ from service.backlog.audit import Deed
 from service.backlog.database import LedgerRefused
 from service.backlog.watchdog import Watchdog
 from service.config.site import Disk, Node
+from service.evaluation.charted import CHARTED
 from service.evaluation.control_chart import Smoothing
 from service.evaluation.drift import ACKNOWLEDGED, DriftWatch, acknowledge, acknowledgements
-from service.evaluation.measures import CHARTED
 from service.evaluation.quality import Plan
 from service.evaluation.summary import Group
 

@@ -9,8 +9,8 @@ import pytest
 from reviewed_structures import reviewed
 
 from service.config.commissioning_section import Commissioning, DriftAlarm
+from service.evaluation.charted import CHARTED
 from service.evaluation.control_chart import Smoothing
-from service.evaluation.measures import CHARTED
 from service.evaluation.quality import Plan, State, charts, commissioning_of
 from service.evaluation.summary import group_of
 
