@@ -19,9 +19,9 @@ from service.console.pages.wording import wording_for
 from service.console.quality_api import ReviewId
 from service.console.refusals import ConsoleRefused
 from service.errors import NodeError
+from service.evaluation.charted import CHARTED
 from service.evaluation.drawing import STYLE, Words, control_chart, distribution
 from service.evaluation.html_report import SHOWN, percent
-from service.evaluation.measures import CHARTED
 from service.evaluation.overview import Wanted, overview
 from service.evaluation.quality import StructureChart, plan_of
 from service.node.reviewed_case import ReviewedCase, reviewed_case
