@@ -23,6 +23,7 @@ from service.console import (
 from service.console.measures import Measures
 from service.console.open_cases import OpenCases
 from service.console.protection import Protection
+from service.evaluation.overviews import Overviews
 
 if TYPE_CHECKING:
     from service.console.premises import Premises
@@ -40,6 +41,7 @@ def application(premises: Premises) -> FastAPI:
     )
     app.state.premises = premises
     app.state.cases = OpenCases()
+    app.state.overviews = Overviews(premises.ledger, premises.audit)
     app.state.metrics = CollectorRegistry()
     app.state.metrics.register(Measures(premises))
     refusals.install(app)

@@ -12,7 +12,7 @@ from service.console.job_models import PlainText
 from service.console.refusals import ERRORS
 from service.evaluation.drift import acknowledge
 from service.evaluation.html_report import SHOWN
-from service.evaluation.overview import Wanted, overview
+from service.evaluation.overview import Overview, Wanted
 from service.evaluation.quality import State, StructureChart, plan_of
 from service.evaluation.summary import Group
 
@@ -73,7 +73,7 @@ def quality(
     """Every structure under every protocol and model version. Names no patient."""
     premises = premises_of(request)
     wanted = Wanted(structure=structure, protocol=protocol, model=model)
-    found = overview(premises.ledger, premises.audit, plan_of(premises.loaded().site), wanted)
+    found: Overview = request.app.state.overviews.get(plan_of(premises.loaded().site), wanted)
     return [_quality(each, found.line_of(each)) for each in found.charts]
 
 

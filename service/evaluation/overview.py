@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from service.evaluation.agreement import Agreement, agreement_of
 from service.evaluation.drift import acknowledgements
 from service.evaluation.quality import Plan, StructureChart, charts
-from service.evaluation.summary import Summary, summarise
+from service.evaluation.summary import Group, Summary, summarise
 
 if TYPE_CHECKING:
     from service.backlog.audit import AuditTrail
@@ -67,12 +67,23 @@ class Overview:
 
 def overview(ledger: Ledger, audit: AuditTrail, plan: Plan, wanted: Wanted) -> Overview:
     """Read the ledger."""
-    everything = ledger.find_reviewed_structures(
+    rows = ledger.find_reviewed_structures(
         structure=wanted.structure, protocol=wanted.protocol, model=wanted.model
     )
-    charted = wanted.measure or plan.measure
-    known = acknowledgements(audit, plan) if charted is plan.measure else {}
+    return overview_of(rows, plan, acknowledgements(audit, plan), wanted)
+
+
+def overview_of(
+    rows: Iterable[ReviewedStructure],
+    plan: Plan,
+    acknowledged: Mapping[Group, Sequence[float]],
+    wanted: Wanted,
+) -> Overview:
+    """Of rows of the ledger, oldest first; of those that are wanted."""
+    everything = [each for each in rows if _is_wanted(each, wanted)]
     recent = [each for each in everything if wanted.since is None or each.received_at >= wanted.since]
+    charted = wanted.measure or plan.measure
+    known = acknowledged if charted is plan.measure else {}
     return Overview(
         reviewed=recent,
         lines=summarise(recent),
@@ -80,3 +91,12 @@ def overview(ledger: Ledger, audit: AuditTrail, plan: Plan, wanted: Wanted) -> O
         charts=charts(everything, plan, known, charted),
         agreement=agreement_of(recent),
     )
+
+
+def _is_wanted(each: ReviewedStructure, wanted: Wanted) -> bool:
+    pairs = (
+        (wanted.structure, each.structure),
+        (wanted.protocol, each.protocol),
+        (wanted.model, each.model),
+    )
+    return all(asked is None or asked == own for asked, own in pairs)

@@ -22,7 +22,7 @@ from service.errors import NodeError
 from service.evaluation.charted import CHARTED
 from service.evaluation.drawing import STYLE, Words, control_chart, distribution
 from service.evaluation.html_report import SHOWN, percent
-from service.evaluation.overview import Wanted, overview
+from service.evaluation.overview import Wanted
 from service.evaluation.quality import StructureChart, plan_of
 from service.node.reviewed_case import ReviewedCase, reviewed_case
 
@@ -60,7 +60,7 @@ def quality(
     begins = None if since is None else datetime.combine(since, time(), ZoneInfo(zone)).timestamp()
     plan = plan_of(premises.loaded().site)
     wanted = Wanted(begins, None, protocol or None, model or None)
-    found = overview(premises.ledger, premises.audit, plan, wanted)
+    found = request.app.state.overviews.get(plan, wanted)
     known = premises.loaded().site.protocols
     versions = sorted({each.group.model for each in found.charts} | ({model} if model else set()))
     values: dict[str, Any] = {
@@ -87,7 +87,7 @@ def structure_page(
     plan = plan_of(premises.loaded().site)
     charted = CHARTED.get(measure, plan.measure)
     wanted = Wanted(structure=structure, protocol=protocol or None, measure=charted)
-    found = overview(premises.ledger, premises.audit, plan, wanted)
+    found = request.app.state.overviews.get(plan, wanted)
     if not found.reviewed:
         sentence = "No structure of that name came back yet. The page Quality lists those that did."
         raise ConsoleRefused(404, "quality.no-such-structure", sentence)
