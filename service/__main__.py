@@ -9,7 +9,7 @@ import typer
 
 COMMAND_FILES = (
     "node", "configuration", "backlog", "backup", "delivery", "pull", "contouring",
-    "users", "audit", "phantom", "models", "data", "training", "evaluation", "demo",
+    "users", "audit", "reviews", "phantom", "models", "data", "training", "evaluation", "demo",
 )  # fmt: skip
 
 

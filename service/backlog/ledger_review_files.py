@@ -7,6 +7,7 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
+from service.backlog import ledger_tables
 from service.backlog import review_tables as tables
 from service.backlog.database import now
 from service.backlog.ledger_commitments import CommitmentLedger
@@ -50,6 +51,18 @@ class ReviewFileLedger(CommitmentLedger):
             for name in sorted(wanted):
                 conn.execute(insert_if_new(conn, q).values(name=name, destination=destination, asked_at=at))
         return wanted
+
+    def contoured_studies(self, since: float) -> dict[str, set[str]]:
+        """Studies of which a CT was contoured since then; of each, the SOP Instance UIDs that we sent."""
+        j, s, d = ledger_tables.job, ledger_tables.series, ledger_tables.delivery
+        query = sa.select(s.c.study_instance_uid, d.c.sop_instance_uid)
+        query = query.select_from(j.join(s, j.c.series_id == s.c.id).outerjoin(d, d.c.job_id == j.c.id))
+        query = query.where(j.c.contoured_at >= since, ~s.c.study_instance_uid.startswith("cleared."))
+        studies: dict[str, set[str]] = {}
+        with self.reading() as conn:
+            for study, uid in conn.execute(query):
+                studies.setdefault(str(study), set()).update([str(uid)] if uid else [])
+        return studies
 
     def was_queried(self, name: str) -> bool:
         """Whether a set came because we asked for it."""

@@ -201,7 +201,10 @@ class ReviewLedger(ReviewFileLedger):
         t = tables.reviewed_structure
         whole = _grade_of_whole(self.reader_grades(reviewed_structure_id, conn))
         conn.execute(sa.update(t).where(t.c.id == reviewed_structure_id).values(reader_grade=whole))
-        return self.reviewed_structure(reviewed_structure_id, conn)
+        graded = self.reviewed_structure(reviewed_structure_id, conn)
+        facts = {"structure": graded.structure, "grade": grade, "position_mm": slice_position_mm}
+        self.add_event(conn, job_id=graded.job_id, code="job.graded", facts=facts, who=by)
+        return graded
 
     def reader_grades(
         self, reviewed_structure_id: int, conn: sa.Connection | None = None
