@@ -27,8 +27,8 @@ from service.backlog.records import (
 from service.backlog.spool import Spool, hashed
 from service.config.reader import LoadedSite, load
 from service.contouring.ct_series import CtSeries
-from service.contouring.kept_geometry import geometry_of
-from service.dicom.ct_geometry import GEOMETRY_FILE
+from service.contouring.kept_grid import grid_of
+from service.dicom.ct_geometry import GRID_FILE, grid_as_json
 from service.dicom.uids import derived_uid
 from service.evaluation.review_worker import ReviewWorker
 
@@ -59,7 +59,7 @@ class ReviewDesk:
             lambda: self.loaded,
             self.ledger,
             self.spool,
-            lambda job: geometry_of(job, self.spool.jobs / job.id),
+            lambda job: grid_of(job, self.spool.jobs / job.id),
         )
 
     def record_series(self, state: SeriesState = SeriesState.ROUTED) -> int:
@@ -117,7 +117,7 @@ class ReviewDesk:
         folder = self.spool.job_folder(job.id)
         file = folder / "rtstruct-generic.dcm"
         file.write_bytes(encoded)
-        (folder / GEOMETRY_FILE).write_bytes(self.series.geometry.as_json())
+        (folder / GRID_FILE).write_bytes(grid_as_json(self.series.grid))
         with self.ledger.begin() as conn:
             self.ledger.move_job(conn, job.id, JobState.CONTOURING)
             self.ledger.record_segmentation(conn, job.id, MODEL, [], {}, {})

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 import pydicom
 
+from models.volume import Grid
 from service.backlog.database import now
 from service.backlog.engine import Again
 from service.backlog.ledger import Ledger
@@ -101,8 +102,8 @@ class ReviewWorker:
     Args:
         site: the configuration in force.
         ledger, spool: of this node.
-        geometry: where a job's CT lies, also when its images are deleted; raises SeriesRefused if that is
-            not known any more.
+        grid: of a job's CT, also when its images are deleted; raises SeriesRefused if it is not known any
+            more.
     """
 
     def __init__(
@@ -110,12 +111,12 @@ class ReviewWorker:
         site: Callable[[], LoadedSite],
         ledger: Ledger,
         spool: Spool,
-        geometry: Callable[[Job], CtGeometry],
+        grid: Callable[[Job], Grid],
     ) -> None:
         self._site = site
         self._ledger = ledger
         self._spool = spool
-        self._geometry = geometry
+        self._grid = grid
 
     def review(self, payload: str) -> Again | None:
         """Look at the set that ``payload`` names (``name`` or ``name#tries``); when to look again, if so."""
@@ -181,8 +182,10 @@ class ReviewWorker:
         if is_ours and any(is_as_it_was(each, theirs) for each in ours.values()):
             return _Outcome(series.id, set_findings.OWN_SET)
         try:
-            geometries = {job.id: self._geometry(job) for job in jobs if job.id in ours}
-        except SeriesRefused:
+            geometries = {
+                job.id: CtGeometry.of_set(self._grid(job), ours[job.id]) for job in jobs if job.id in ours
+            }
+        except (SeriesRefused, ValueError):
             return _Outcome(series.id, set_findings.CT_DELETED)
         frames = _frames_of(theirs)
         if any(each.frame_of_reference_uid not in frames for each in geometries.values()):

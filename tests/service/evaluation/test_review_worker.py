@@ -172,7 +172,7 @@ def test_a_set_whose_ct_is_deleted_is_compared_all_the_same(desk):
 
 @pytest.mark.parametrize(
     ("gone", "code"),
-    [("rtstruct-generic.dcm", "review.ours-deleted"), ("ct-geometry.json", "review.ct-deleted")],
+    [("rtstruct-generic.dcm", "review.ours-deleted"), ("ct-grid.json", "review.ct-deleted")],
 )
 def test_what_cannot_be_compared_any_more_is_said(desk, gone, code):
     job = desk.job()
