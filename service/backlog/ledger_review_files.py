@@ -17,6 +17,20 @@ from service.backlog.ledger_series import insert_if_new
 class ReviewFileLedger(CommitmentLedger):
     """Files of structure sets that came."""
 
+    def change_reviewed_set(
+        self,
+        conn: sa.Connection,
+        set_id: int,
+        *,
+        series_id: int | None,
+        code: str | None,
+        sentence: str | None,
+    ) -> None:
+        """A set was looked at again: of which CT it is, and what is said of it now."""
+        t = tables.reviewed_set
+        values = {"series_id": series_id, "code": code, "sentence": sentence}
+        conn.execute(sa.update(t).where(t.c.id == set_id).values(**values))
+
     def known_set_names(self) -> set[str]:
         """Names of all sets that were looked at."""
         with self.reading() as conn:

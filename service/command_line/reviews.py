@@ -97,6 +97,25 @@ def grade(
 
 
 @reviews_app.command()
+def again(
+    sets: Annotated[list[int], typer.Argument(metavar="ID...", help="numbers, as `reviews list` says")],
+    config: Config = _DEFAULT,
+) -> None:
+    """Compare sets anew, after names, tolerances or grades were changed in the configuration."""
+    from service.backlog.spool import Spool
+    from service.contouring.kept_grid import grid_of
+    from service.evaluation.review_worker import ReviewWorker
+
+    with _ledger(config) as (ledger, loaded):
+        spool = Spool(loaded.storage)
+        worker = ReviewWorker(lambda: loaded, ledger, spool, lambda job: grid_of(job, spool.jobs / job.id))
+        for set_id in sets:
+            worker.again(set_id)
+            found = ledger.find_reviewed_structures(set_id=set_id, with_superseded=True)
+            print(f"Set {set_id}: {sum(bool(each.measures) for each in found)} of {len(found)} measured.")
+
+
+@reviews_app.command()
 def fetch(config: Config = _DEFAULT) -> None:
     """Ask the destinations of evaluation.query for structure sets now, as the node does at night."""
     from service.backlog.spool import Spool

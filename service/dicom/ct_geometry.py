@@ -27,12 +27,13 @@ class CtGeometry:
     Attributes:
         grid: where its voxels are.
         slices: SOP Instance UID and frame number of each slice of the grid.
-        frame_of_reference_uid: of the CT.
+        frame_of_reference_uid, series_instance_uid: of the CT.
     """
 
     grid: Grid
     slices: Sequence[SliceKey]
     frame_of_reference_uid: str
+    series_instance_uid: str
 
     @classmethod
     def of_set(cls, grid: Grid, ours: StructureSet) -> CtGeometry:
@@ -41,10 +42,11 @@ class CtGeometry:
         Raises:
             ValueError: the set is of another CT than the grid.
         """
-        if len(ours.images) != len(grid.slice_origins_lps_mm) or len(ours.frame_of_reference_uids) != 1:
+        whole = len(ours.images) == len(grid.slice_origins_lps_mm)
+        if not whole or len(ours.frame_of_reference_uids) != 1 or len(ours.series_instance_uids) != 1:
             message = "a structure set of another CT than the grid"
             raise ValueError(message)
-        return cls(grid, ours.images, ours.frame_of_reference_uids[0])
+        return cls(grid, ours.images, ours.frame_of_reference_uids[0], ours.series_instance_uids[0])
 
 
 def grid_as_json(grid: Grid) -> bytes:

@@ -25,6 +25,7 @@ def test_the_grid_that_was_written_is_read_and_the_set_names_its_slices(tmp_path
     )
     assert list(geometry.slices) == slice_keys(series)
     assert geometry.frame_of_reference_uid == series.frame_of_reference_uid
+    assert geometry.series_instance_uid == series.series_instance_uid
     for uid in (
         series.frame_of_reference_uid,
         series.series_instance_uid,
