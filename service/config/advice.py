@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
+from models.catalog import find_bundle
+from models.installed_extras import missing_extra
 from service.config.certificates import ending_soon
 from service.config.consistency import SENDER
 from service.config.criteria import compile_criterion, folded
@@ -52,7 +54,7 @@ def warnings_of(
     others have found.
     """
     document = read_document(loaded.text)
-    checks = [_listening, _senders, _routes, _modes, _hosts, _own_titles, _storage, _console, _mail]
+    checks = [_listening, _senders, _routes, _modes, _extras, _hosts, _own_titles, _storage, _console, _mail]
     checks.append(_certificates)
     if connect:
         checks.append(_connections)
@@ -133,6 +135,16 @@ def _modes(loaded: LoadedSite) -> _Said:
 
 def _protocols(route: Route) -> set[str]:
     return {route.contour} if isinstance(route.contour, str) else set(route.contour)
+
+
+def _extras(loaded: LoadedSite) -> _Said:
+    """Models whose optional part of the installation is missing."""
+    for name, protocol in loaded.site.protocols.items():
+        for use in protocol.uses:
+            extra = missing_extra(find_bundle(use.model, loaded.bundle_folders))
+            if extra is not None:
+                sentence = f"{use.model} needs what is not installed: pip install delineate[{extra}]"
+                yield ("protocols", name), sentence
 
 
 def _hosts(loaded: LoadedSite) -> _Said:

@@ -1,18 +1,20 @@
 """A results folder made by nnU-Net's own commands; its own predictor says what the answer is."""
 
 import json
+import os
 import shutil
 import subprocess
 from dataclasses import replace
 from importlib.util import find_spec
 
 import nnunet_artefact
+import nnunet_fallback
 import numpy as np
 import pytest
 import torch
 from peers.make_environment import complete, python
 
-from models.adding.inspection import add
+from models.adding.inspection import add, place_of
 from models.adding.new_bundle import Wish
 from models.card import BundleError, read_card
 from models.predictor import Predictor
@@ -121,12 +123,43 @@ def test_slices_that_are_not_even_are_refused(wish):
     assert refusal.value.code == "model.uneven-slices"
 
 
-def test_a_task_folder_of_totalsegmentator_is_added_and_says_what_was_not_run(wish, results, tmp_path):
+def test_an_installed_task_of_totalsegmentator_is_added_and_says_what_was_not_run(
+    wish, results, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("TOTALSEG_WEIGHTS_PATH", str(tmp_path))
     task = tmp_path / "Dataset291_TotalSegmentator_part1_organs_1559subj"
     shutil.copytree(results / RESIDUAL, task / "nnUNetTrainerNoMirroring__nnUNetPlans__3d_fullres")
-    card = add(wish(None, path=task))
+    card = add(wish(None, labels="femur_left: Femur_Head_L\n", path=place_of("totalsegmentator:291")))
+    assert list(card.structures) == ["Bladder", "Femur_Head_L"]
     assert "the weights that TotalSegmentator publishes were not run" in " ".join(card.limits)
     assert labels_of(unmirrored(card), phantom_volume())[0].any()
+
+
+def test_a_plan_of_regions_in_two_dimensions_is_run_by_nnunets_own_predictor(results, tmp_path):
+    """Where nnU-Net is installed; labels of regions overlap. DSC is 1: it is nnU-Net's own answer."""
+    model = results.parent / "Dataset002_Regions" / "BriefTrainer__nnUNetPlans__2d"
+    (tmp_path / "labels.yaml").write_text("both: Bladder\nfemur_left: Femur_Head_L\n")
+    places = [model, tmp_path / "added", tmp_path / "labels.yaml", tmp_path / "found.npz"]
+    command = [str(python("torch")), nnunet_fallback.__file__, *map(str, places)]
+    subprocess.run(command, check=True, timeout=300, env={**os.environ, "PYTHONWARNINGS": "ignore"})
+    card = read_card(tmp_path / "added" / "card.yaml")
+    assert (card.kind, card.activation) == ("nnunet-predictor", "sigmoid")
+    with np.load(tmp_path / "found.npz") as found, np.load(model.parent / f"{model.name}.npz") as said:
+        for name, numbers in (("Bladder", (1, 2)), ("Femur_Head_L", (2,))):
+            truth = np.isin(said["mirrored"], numbers)
+            assert truth.any()
+            assert np.array_equal(found[name], truth)
+        about = json.loads(str(found["about"]))
+    assert about["runtime"].startswith("nnunetv2 2.8.1 on torch ")
+    assert about["sha256"] == card.weights.sha256
+
+
+def test_the_bundle_of_such_a_plan_names_the_extra_where_it_is_not_installed(results, tmp_path):
+    model = results.parent / "Dataset002_Regions" / "BriefTrainer__nnUNetPlans__2d"
+    (tmp_path / "labels.yaml").write_text("both: Bladder\nfemur_left: Femur_Head_L\n")
+    with pytest.raises(BundleError, match=r"regions.*pip install delineate\[nnunet\]") as refusal:
+        add(Wish(model, tmp_path / "added", tmp_path / "labels.yaml", {}, False, print))
+    assert refusal.value.code == "add.plan-unsupported"
 
 
 class Foreign:
@@ -156,6 +189,11 @@ def test_a_checkpoint_that_names_other_objects_needs_trust_and_that_is_told(wish
             "other input",
         ),
         (lambda plans, data: data["labels"].update({"both": [1, 2]}), "add.plan-unsupported", "regions"),
+        (
+            lambda plans, data: plans["configurations"]["3d_fullres"].update(previous_stage="3d_lowres"),
+            "add.plan-unsupported",
+            "cascade",
+        ),
         (lambda plans, data: plans.update(image_reader_writer="Rgb"), "add.plan-unsupported", "axes"),
         (lambda plans, data: plans.pop("transpose_forward"), "add.plan-unreadable", "transpose_forward"),
         (
