@@ -108,11 +108,14 @@ def _check_bundles(cards: list[Card]) -> int:
     """A line for each; how many are not what their card says."""
     from models.card import BundleError
     from models.catalog import content_sha256
+    from models.installed_extras import missing_extra
 
     wrong = 0
     for card in cards:
         try:
-            print(f"{card.reference}  intact  sha256 {content_sha256(card)}")
+            extra = missing_extra(card)
+            lacks = "" if extra is None else f"  to run it: pip install delineate[{extra}]"
+            print(f"{card.reference}  intact  sha256 {content_sha256(card)}{lacks}")
         except BundleError as error:
             wrong += 1
             print(f"{card.reference}  {error.code}  {error}")
