@@ -50,7 +50,7 @@ INVERT = {
 ARGMAX = {"_target_": "AsDiscreted", "keys": "pred", "argmax": True}
 BUNDLES = {
     "plain": {
-        "before": [ORIENTATION, SPACING, RANGE, {"_target_": "EnsureTyped", "keys": "image", "device": "@device"}],
+        "before": [ORIENTATION, SPACING, RANGE, {"_target_": "EnsureTyped", "keys": "image", "device": "@device", "dtype": "$torch.float32"}],
         "inferer": {
             "_target_": "SlidingWindowInferer",
             "roi_size": [32, 32, 32],

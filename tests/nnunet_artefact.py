@@ -2,7 +2,7 @@
 
 Runs in the peers' environment ``torch``. Plans are nnU-Net's, edited to a patch of 32 voxels a side and few
 features; the trainer is ours, with few iterations. What nnU-Net's predictor says of one more phantom lies
-beside it as ``truth.npz``. A second data set has one model of regions in two dimensions.
+beside it as ``truth.npz``. With ``regions`` after the folder it is one model of regions in two dimensions instead.
 """
 
 import json
@@ -152,12 +152,10 @@ def _train_regions(folder):
     what = ("2", "2d", "0", "-tr", "BriefTrainer", "-device", "cpu")
     _command("run.run_training:run_training_entry", *what)
     model = next((folder / "nnUNet_results" / "Dataset002_Regions").iterdir())
-    np.savez(
-        model.parent / f"{model.name}.npz", plain=_predicted(model, False), mirrored=_predicted(model, True)
-    )
+    np.savez(model.parent / f"{model.name}.npz", mirrored=_predicted(model, True))
 
 
-def main(folder):
+def main(folder, what="labels"):
     """Make everything in ``folder``."""
     places = {name: str(folder / name) for name in ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results")}
     (folder / "trainer").mkdir(parents=True)
@@ -170,7 +168,9 @@ def main(folder):
         "nnUNet_compile": "f",
     }
     _without_torchvision()
-    _train_regions(folder)
+    if what == "regions":
+        _train_regions(folder)
+        return
     _write_raw(folder / "nnUNet_raw" / "Dataset001_Phantom")
     preprocessed = folder / "nnUNet_preprocessed" / "Dataset001_Phantom"
     planning = "experiment_planning.plan_and_preprocess_entrypoints"
@@ -195,4 +195,4 @@ def main(folder):
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), *sys.argv[2:])

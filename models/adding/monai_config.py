@@ -1,7 +1,8 @@
 """What a MONAI bundle's configuration says, in plain values: references followed, expressions not run.
 
-``@id`` is another entry, ``$`` Python. A ``$`` that is a literal is read as one. Any other stays an
-:class:`Expression`, and whoever needs its value refuses it or, with ``--trust``, has MONAI run it.
+``@id`` is another entry, ``$`` Python. A ``$`` that is a literal or a kind of number is read as such. Any
+other stays an :class:`Expression`, and whoever needs its value refuses it or, with ``--trust``, has MONAI run
+it.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from models.installed_extras import imported
 
 _ENDINGS: Final = ("json", "yaml", "yml")
 _REFERENCE: Final = re.compile(r"(?:\$\s*)?@([\w#:]+)\s*")
+_KIND: Final = re.compile(r"\$\s*(?:torch|np|numpy)\.((?:float|int|uint)\d+)\s*")
 _DEEPEST: Final = 32  # references that are followed from one to the next
 
 
@@ -98,6 +100,9 @@ class BundleConfig:
         if reference is not None:
             name = reference.group(1).replace("#", "::")
             return self._plain(self._at(name), name, depth + 1)
+        kind = _KIND.fullmatch(said)
+        if kind is not None:
+            return kind.group(1)
         try:
             return self._plain(ast.literal_eval(said[1:].strip()), place, depth + 1)
         except (ValueError, SyntaxError):

@@ -11,7 +11,8 @@ from models.adding.monai_config import BundleConfig
 from models.card import BundleError
 from models.monai_card import Crop, Normalise, Orientation, Rescale, ScaleRange, Spacing, Step, Window
 
-_FLOATS: Final = (None, "float32", "torch.float32", "np.float32", "float")
+_LABELS: Final = [["L", "R"], ["P", "A"], ["I", "S"]]  # MONAI's own letters for the ends of each axis
+_FLOATS: Final = (None, "float32", "float64")
 
 
 def steps_of(config: BundleConfig, key: str) -> tuple[Step, ...]:
@@ -46,8 +47,10 @@ def _ensure_typed(one: Arguments, _key: str) -> None:
 
 
 def _orientation(one: Arguments, _key: str) -> Step:
-    one.ignore("labels")
     one.expect("as_closest_canonical", False)
+    labels = one.whole("labels")
+    if labels not in (None, _LABELS):
+        raise one.unknown(f"labels: {labels!r}")
     try:
         return Orientation("orientation", str(one.take("axcodes")))
     except ValueError as error:

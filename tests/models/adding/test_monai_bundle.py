@@ -20,7 +20,7 @@ from models.monai_card import Spacing
 from models.predictor import Predictor
 from models.volume import CtVolume, Grid
 
-pytestmark = pytest.mark.runtimes
+pytestmark = [pytest.mark.runtimes, pytest.mark.timeout(1800)]  # MONAI trains on a machine that may be busy
 
 LABELS = {"urinary_bladder": "Bladder", "femur_left": "Femur_Head_L"}
 
@@ -33,7 +33,7 @@ def bundles(tmp_path_factory):
     folder = tmp_path_factory.mktemp("monai") / "made"
     script = nnunet_artefact.__file__.replace("nnunet_artefact", "monai_artefact")
     command = [str(python("torch")), script, str(folder)]
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=500)
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=1200)
     return folder
 
 
@@ -118,7 +118,7 @@ def test_a_torchscript_export_needs_no_monai(wish):
         "from pathlib import Path\nfrom models.card import read_card\nfrom models.predictor import Predictor\n"
         f"print(sorted(Predictor(read_card(Path({str(card.folder / 'card.yaml')!r})), 'cpu').card.structures))"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=600)
     assert done.stdout.strip() == "['Bladder', 'Femur_Head_L']"
 
 
@@ -162,6 +162,10 @@ REFUSED = [
      "add.transform-unknown", "margin: 4"),
     (appended("preprocessing", {"_target_": "Orientationd", "keys": "image", "axcodes": "RAS", "new": 1}),
      "add.transform-unknown", "Orientationd asks for new"),
+    (appended("preprocessing", {"_target_": "Orientationd", "keys": "image", "axcodes": "RAS",
+     "labels": [["R", "L"], ["P", "A"], ["I", "S"]]}), "add.transform-unknown", "Orientationd asks for labels"),
+    (appended("preprocessing", {"_target_": "EnsureTyped", "keys": "image", "dtype": "$torch.float16"}),
+     "add.transform-unknown", "EnsureTyped asks for dtype: 'float16'"),
     (appended("postprocessing", {"_target_": "FillHolesd", "keys": "pred"}), "add.transform-unknown", "FillHolesd"),
     (lambda content, _: content["postprocessing"]["transforms"].pop(1), "add.bundle-unsupported", "Invertd"),
     (lambda content, _: content["preprocessing"]["transforms"].pop(2), "add.card-incomplete", "axes"),

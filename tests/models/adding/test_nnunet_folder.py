@@ -20,24 +20,35 @@ from models.card import BundleError, read_card
 from models.predictor import Predictor
 from models.volume import CtVolume, Grid, OutsideTrainedRegion
 
-pytestmark = pytest.mark.runtimes
+pytestmark = [pytest.mark.runtimes, pytest.mark.timeout(1800)]  # nnU-Net trains on a machine that may be busy
 
 PLAIN = "BriefTrainer__nnUNetPlans__3d_fullres"
 RESIDUAL = "BriefTrainer__nnUNetResEncUNetMPlans__3d_fullres"
 LABELS = "urinary_bladder: Bladder\nfemur_left: Femur_Head_L\n"
 
 
-@pytest.fixture(scope="module")
-def results(tmp_path_factory):
-    """The results folder of the data set, what nnU-Net's predictor says of a new phantom beside each model."""
+def made_by_nnunet(folder, *what):
+    """Where nnU-Net's commands have put their results."""
     if not complete("torch"):
         pytest.skip(
             "the environment .peers/torch with nnU-Net is not here; tests/peers/make_environment.py makes it"
         )
-    folder = tmp_path_factory.mktemp("nnunet")
-    command = [str(python("torch")), nnunet_artefact.__file__, str(folder / "made")]
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=500)
-    return folder / "made" / "nnUNet_results" / "Dataset001_Phantom"
+    command = [str(python("torch")), nnunet_artefact.__file__, str(folder / "made"), *what]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=1200)
+    return folder / "made" / "nnUNet_results"
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory):
+    """The results folder of the data set, what nnU-Net's predictor says of a new phantom beside each model."""
+    return made_by_nnunet(tmp_path_factory.mktemp("nnunet")) / "Dataset001_Phantom"
+
+
+@pytest.fixture(scope="module")
+def regions(tmp_path_factory):
+    """A model of regions in two dimensions, what nnU-Net's predictor says beside it."""
+    made = made_by_nnunet(tmp_path_factory.mktemp("regions"), "regions")
+    return made / "Dataset002_Regions" / "BriefTrainer__nnUNetPlans__2d"
 
 
 @pytest.fixture
@@ -135,16 +146,15 @@ def test_an_installed_task_of_totalsegmentator_is_added_and_says_what_was_not_ru
     assert labels_of(unmirrored(card), phantom_volume())[0].any()
 
 
-def test_a_plan_of_regions_in_two_dimensions_is_run_by_nnunets_own_predictor(results, tmp_path):
+def test_a_plan_of_regions_in_two_dimensions_is_run_by_nnunets_own_predictor(regions, tmp_path):
     """Where nnU-Net is installed; labels of regions overlap. DSC is 1: it is nnU-Net's own answer."""
-    model = results.parent / "Dataset002_Regions" / "BriefTrainer__nnUNetPlans__2d"
     (tmp_path / "labels.yaml").write_text("both: Bladder\nfemur_left: Femur_Head_L\n")
-    places = [model, tmp_path / "added", tmp_path / "labels.yaml", tmp_path / "found.npz"]
+    places = [regions, tmp_path / "added", tmp_path / "labels.yaml", tmp_path / "found.npz"]
     command = [str(python("torch")), nnunet_fallback.__file__, *map(str, places)]
-    subprocess.run(command, check=True, timeout=300, env={**os.environ, "PYTHONWARNINGS": "ignore"})
+    subprocess.run(command, check=True, timeout=1200, env={**os.environ, "PYTHONWARNINGS": "ignore"})
     card = read_card(tmp_path / "added" / "card.yaml")
     assert (card.kind, card.activation) == ("nnunet-predictor", "sigmoid")
-    with np.load(tmp_path / "found.npz") as found, np.load(model.parent / f"{model.name}.npz") as said:
+    with np.load(tmp_path / "found.npz") as found, np.load(regions.parent / f"{regions.name}.npz") as said:
         for name, numbers in (("Bladder", (1, 2)), ("Femur_Head_L", (2,))):
             truth = np.isin(said["mirrored"], numbers)
             assert truth.any()
@@ -154,11 +164,10 @@ def test_a_plan_of_regions_in_two_dimensions_is_run_by_nnunets_own_predictor(res
     assert about["sha256"] == card.weights.sha256
 
 
-def test_the_bundle_of_such_a_plan_names_the_extra_where_it_is_not_installed(results, tmp_path):
-    model = results.parent / "Dataset002_Regions" / "BriefTrainer__nnUNetPlans__2d"
+def test_the_bundle_of_such_a_plan_names_the_extra_where_it_is_not_installed(regions, tmp_path):
     (tmp_path / "labels.yaml").write_text("both: Bladder\nfemur_left: Femur_Head_L\n")
     with pytest.raises(BundleError, match=r"regions.*pip install delineate\[nnunet\]") as refusal:
-        add(Wish(model, tmp_path / "added", tmp_path / "labels.yaml", {}, False, print))
+        add(Wish(regions, tmp_path / "added", tmp_path / "labels.yaml", {}, False, print))
     assert refusal.value.code == "add.plan-unsupported"
 
 
