@@ -27,11 +27,12 @@ from service.contouring.job_result import JobResult
 from service.contouring.model_queue import JOBS_A_MODEL, ModelQueue
 from service.contouring.profiles import Profile, profile_key, profile_named, profile_of
 from service.contouring.receiver_checks import OF_THE_RECEIVER
+from service.contouring.second_look import HELD, held_because
 from service.contouring.set_texts import Replaced
 from service.contouring.several_models import makers_in_words
 from service.contouring.tries import GaveWay, is_told_at, tries_for, wait_after
 from service.contouring.warming import warm_models
-from service.dicom.ct_geometry import GEOMETRY_FILE
+from service.dicom.ct_geometry import GRID_FILE, grid_as_json
 from service.errors import (
     ConfigInvalid,
     ModelRefused,
@@ -136,15 +137,12 @@ class ContourWorker:
             return earlier, files
         with told_in(folder, job.run) as tell:
             done = contour_ct(job.files, loaded, protocol, self._models.turn(job.priority), tell)
-        made = JobResult(
-            done.segmentation.provenance,
-            (*done.series.findings, *done.segmentation.findings, *makers_in_words(done.segmentation)),
-            done.volumes_cm3,
-            dict(done.segmentation.seconds),
-        )
+        said = done.segmentation
+        findings = (*done.series.findings, *said.findings, *makers_in_words(said))
+        made = JobResult(said.provenance, findings, done.volumes_cm3, dict(said.seconds))
         for profile in self._wanted(job, profiles):
             self._write(job, loaded, done, profile, set_file(folder, profile) in files.values())
-        write_durably(folder / GEOMETRY_FILE, done.series.geometry.as_json())
+        write_durably(folder / GRID_FILE, grid_as_json(done.series.grid))
         reach("contour.after-file")
         made.write(folder)
         return made, files
@@ -214,7 +212,8 @@ class ContourWorker:
             if present.mode is Mode.SHADOW or not job.destinations:
                 self._ledger.move_job(conn, job.id, JobState.DONE, code="job.nothing-to-send")
                 return
-            held = present.mode is Mode.HOLD
+            why = held_because(made.findings)
+            held = present.mode is Mode.HOLD or why is not None
             for destination, file in files.items():
                 delivery = self._ledger.create_delivery(
                     conn,
@@ -229,7 +228,10 @@ class ContourWorker:
                     self._engine.submit(
                         conn, DELIVER, key, str(delivery.id), priority=present.priority, partition=destination
                     )
-            self._ledger.move_job(conn, job.id, JobState.HELD if held else JobState.DELIVERING)
+            state, code = JobState.HELD if held else JobState.DELIVERING, None if why is None else HELD
+            self._ledger.move_job(conn, job.id, state, code=code, sentence=why)
+            if why is not None:
+                self._notify.tell(HELD, why, job.id)
             self._ledger.settle_job(conn, job.id)  # tried again, and all of it had arrived
         _log.info("contour.done", job=job.id, structures=len(made.volumes_cm3), count=len(job.destinations))
 

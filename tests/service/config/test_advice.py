@@ -55,7 +55,7 @@ def test_a_model_whose_extra_is_not_installed(good, warned, monkeypatch):
     monkeypatch.setattr(advice, "missing_extra", lambda card: "nnunet")
     key, sentence = only(warned(good))
     assert key.startswith("protocols.")
-    assert sentence.endswith("needs what is not installed: pip install delineate[nnunet]")
+    assert sentence.endswith("needs an extra: pip install delineate[nnunet]")
 
 
 def test_a_host_that_does_not_resolve(edited, warned):
