@@ -133,7 +133,7 @@ def case_page(
         "measures": CHARTED,
         "grades": GRADES,
         "given": grades,
-        "latest": {each.slice_position_mm: each.grade for each in grades},
+        "latest": {_hundredths(each.slice_position_mm): each.grade for each in grades},
         "window": window,
         "windows": list(WINDOWS),
     }
@@ -177,6 +177,11 @@ def _shown(request: Request, case: ReviewedCase, at: int | None, window: str) ->
         "before": case.slices[place - 1].index + 1 if place else None,
         "after": case.slices[place + 1].index + 1 if place + 1 < len(case.slices) else None,
     }
+
+
+def _hundredths(position_mm: float | None) -> float | None:
+    """A grade is of the slice within 0.01 mm of it."""
+    return None if position_mm is None else round(position_mm, 2)
 
 
 def _numbers(case: ReviewedCase | None) -> dict[float, int]:
