@@ -1,4 +1,4 @@
-"""What the pages say, in the languages they say it in: one YAML file of sentences a language."""
+"""What the pages say, in the languages they say it in: YAML files of sentences for each."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ LANGUAGES: Final[Mapping[str, str]] = {"en": "English", "zh": "中文"}
 """By the tag of BCP 47 that the page is marked with, in the language's own name."""
 
 LANGUAGE_COOKIE: Final = "delineate_language"
-_FOLDER: Final = Path(__file__).parents[1] / "words"
+_FAMILY: Final = ("-", ".")
+_FOLDER: Final = Path(__file__).parent / "words"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,15 +38,24 @@ class Wording:
         return sentence.format(**values) if values else sentence
 
     def known(self, key: str, otherwise: str) -> str:
-        """The sentence of a key that need not be there, such as a code's; else ``otherwise``."""
-        return self.sentences.get(key, otherwise)
+        """The sentence of a key that need not be there, such as a code's; else ``otherwise``.
+
+        A key that ends with a sign speaks for all that begin with it: ``code.region.no-`` for every region.
+        """
+        if key in self.sentences:
+            return self.sentences[key]
+        families = [each for each in self.sentences if each.endswith(_FAMILY) and key.startswith(each)]
+        return self.sentences[max(families, key=len)] if families else otherwise
 
 
 @lru_cache(maxsize=len(LANGUAGES))
 def wording(language: str) -> Wording:
     """The catalogue of a language."""
-    text = (_FOLDER / f"{language}.yaml").read_text(encoding="utf-8")
-    found = yaml.load(text, Loader=yaml.BaseLoader)  # noqa: S506 - the base loader makes texts only
+    found: dict[str, str] = {}
+    for file in (_FOLDER / f"{language}.yaml", _FOLDER / f"{language}.codes.yaml"):
+        if file.is_file():  # what the node says in English needs no translation into it
+            text = file.read_text(encoding="utf-8")
+            found |= yaml.load(text, Loader=yaml.BaseLoader)  # noqa: S506 - the base loader makes texts only
     return Wording(language, found)
 
 

@@ -1,0 +1,97 @@
+"""Every code that a page may show has its sentence in every language but the node's own."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import models
+import service
+from service.console.wording import LANGUAGES, Wording, wording
+
+SERVICE, MODELS = Path(service.__file__).parent, Path(models.__file__).parent
+SHOWN = ("arrival", "backlog", "console", "contouring", "delivery", "dicom", "node")
+"""Packages whose refusals, findings and outcomes stand in the ledger or are answered to a page."""
+
+NOT_SHOWN = (MODELS / "training", MODELS / "adding", SERVICE / "backlog" / "backup.py")
+"""What only a command says, at a terminal."""
+
+PLACES = ("profiles.", "refusals.", "starts.", "code.")
+"""Beginnings of other names than codes."""
+CODE = re.compile(r"[a-z]+(-[a-z]+)*\.[a-z0-9]+(-[a-z0-9]+)*")
+NO_CODE = re.compile(
+    r".*\.(json|ya?ml|html|csv|dcm|npy|sqlite|port|tls-port|log|lock|png|part|safetensors|md|dump|npz|ts|jsonl)"
+    r"|(memory|utilization|temperature|account|job|series|delivery|t|http|socket)\."
+    r"(total|used|gpu|name|id|value|disconnect|socket)"
+    r"|node\.(tls|disk|notify|retention|equipment)|console\.oidc"
+)
+LOGGED = re.compile(
+    r"(_log|log)\.(info|warning|error|failure)|(failpoints\.)?reach|.*audit\.record|.*trail\.record|\w+\._warn"
+)
+
+
+def sources() -> Iterator[Path]:
+    files = [*MODELS.rglob("*.py"), *(file for part in SHOWN for file in (SERVICE / part).rglob("*.py"))]
+    return (file for file in files if not any(file.is_relative_to(part) for part in NOT_SHOWN))
+
+
+def codes() -> Iterator[tuple[str, Path]]:
+    """Every text that looks like a code and is neither a file's name nor an event of the log alone."""
+    for file in sources():
+        tree = ast.parse(file.read_text(encoding="utf-8"))
+        logged = {
+            id(argument)
+            for call in ast.walk(tree)
+            if isinstance(call, ast.Call) and LOGGED.fullmatch(ast.unparse(call.func))
+            for argument in ast.walk(call)
+        }
+        for node in ast.walk(tree):
+            text = node.value if isinstance(node, ast.Constant) and id(node) not in logged else None
+            if isinstance(text, str) and CODE.fullmatch(text) and not NO_CODE.fullmatch(text):
+                yield text, file
+
+
+@pytest.mark.parametrize("language", [each for each in LANGUAGES if each != "en"])
+def test_no_code_lacks_a_sentence(language):
+    said = wording(language).sentences
+    missing = {
+        code: str(file.relative_to(SERVICE.parent))
+        for code, file in codes()
+        if f"code.{code}" not in said and f"event.{code}" not in said
+    }
+    assert missing == {}
+
+
+@pytest.mark.parametrize("language", [each for each in LANGUAGES if each != "en"])
+def test_codes_that_are_put_together_have_a_sentence_for_all_of_their_kind(language):
+    """Such as ``region.no-`` and the region; those of states are events."""
+    said = wording(language)
+    for file in sources():
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            first = node.values[0] if isinstance(node, ast.JoinedStr) and len(node.values) == 2 else None
+            begins = first.value if isinstance(first, ast.Constant) else ""
+            if re.fullmatch(r"[a-z]+(-[a-z]+)*\.([a-z]+-)?", begins) and begins not in PLACES:
+                is_event = any(key.startswith(f"event.{begins}") for key in said.sentences)
+                assert is_event or said.known(f"code.{begins}x", ""), (begins, file.name)
+
+
+def test_the_longest_family_speaks_for_a_code_without_a_sentence_of_its_own():
+    said = Wording("xx", {"code.a.": "all of a", "code.a.b-": "all of b", "code.a.b-c": "c"})
+    assert [said.known(f"code.{code}", "?") for code in ("a.b-c", "a.b-d", "a.x", "z.x")] == [
+        "c", "all of b", "all of a", "?",
+    ]  # fmt: skip
+
+
+def test_a_refusal_of_the_api_is_said_in_the_language_of_the_page(desk):
+    desk.client.cookies.set("delineate_language", "zh")
+    answer = desk.client.get("/api/v1/session").json()
+    assert (answer["sentence"], answer["said"]) == (
+        "Sign in first, or send a token.",
+        "请先登录，或附上令牌。",
+    )
+    desk.client.cookies.set("delineate_language", "en")
+    assert "said" not in desk.client.get("/api/v1/session").json()
