@@ -112,7 +112,7 @@ def _answer(
     details: list[str] | None = None,
     headers: dict[str, str] | None = None,
 ) -> JSONResponse:
-    said = wording_for(request).known(f"code.{code}", "")
+    said = wording_for(request).of_code(code, sentence)
     body = Refusal(code=code, sentence=sentence, said=said, details=details or [])
     return JSONResponse(
         body.model_dump(exclude=None if said else {"said"}), status_code=status, headers=headers

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -27,6 +28,8 @@ class Wording:
 
     language: str
     sentences: Mapping[str, str]
+    values: Mapping[str, tuple[re.Pattern[str], str]] = field(default_factory=dict)
+    """By code: what the node says in English, with its values as groups, and the same in this language."""
 
     def __call__(self, key: str, **values: object) -> str:
         """The sentence of that key.
@@ -47,6 +50,20 @@ class Wording:
         families = [each for each in self.sentences if each.endswith(_FAMILY) and key.startswith(each)]
         return self.sentences[max(families, key=len)] if families else otherwise
 
+    def of_code(self, code: str | None, sentence: str | None) -> str:
+        """What the node said with a code, in this language, with its values where it can; '' if unknown."""
+        pattern, translated = self.values.get(code or "", (None, ""))
+        found = pattern.match(sentence or "") if pattern is not None else None
+        return translated.format(**found.groupdict()) if found else self.known(f"code.{code}", "")
+
+
+def as_pattern(english: str) -> re.Pattern[str]:
+    """A sentence, or its beginning, with names in braces where its values stand."""
+    parts = re.split(r"\{([a-z]+)\}", english)
+    return re.compile(
+        "".join(re.escape(part) if n % 2 == 0 else f"(?P<{part}>.+?)" for n, part in enumerate(parts))
+    )
+
 
 @lru_cache(maxsize=len(LANGUAGES))
 def wording(language: str) -> Wording:
@@ -56,7 +73,16 @@ def wording(language: str) -> Wording:
         if file.is_file():  # what the node says in English needs no translation into it
             text = file.read_text(encoding="utf-8")
             found |= yaml.load(text, Loader=yaml.BaseLoader)  # noqa: S506 - the base loader makes texts only
-    return Wording(language, found)
+    return Wording(language, found, _values(language))
+
+
+def _values(language: str) -> dict[str, tuple[re.Pattern[str], str]]:
+    file = _FOLDER / f"{language}.values.yaml"
+    if not file.is_file():
+        return {}
+    text = file.read_text(encoding="utf-8")
+    pairs = yaml.load(text, Loader=yaml.BaseLoader)  # noqa: S506 - the base loader makes texts only
+    return {code: (as_pattern(english), translated) for code, (english, translated) in pairs.items()}
 
 
 def wording_for(request: Request) -> Wording:

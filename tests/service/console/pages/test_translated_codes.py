@@ -6,6 +6,7 @@ import ast
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from string import Formatter
 
 import pytest
 
@@ -95,3 +96,38 @@ def test_a_refusal_of_the_api_is_said_in_the_language_of_the_page(desk):
     )
     desk.client.cookies.set("delineate_language", "en")
     assert "said" not in desk.client.get("/api/v1/session").json()
+
+
+def sentences() -> set[str]:
+    """What the program says in English, with a 7 for each value in it."""
+    found = set()
+    for file in sources():
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.JoinedStr):
+                found.add("".join(str(p.value) if isinstance(p, ast.Constant) else "7" for p in node.values))
+    return found
+
+
+@pytest.mark.parametrize("language", [each for each in LANGUAGES if each != "en"])
+def test_sentences_with_values_are_those_that_the_program_says(language):
+    said = sentences()
+    known = {code for code, _ in codes()} | {"identity-differs"}
+    for code, (english, translated) in wording(language).values.items():
+        assert code in known
+        matching = [sentence for sentence in said if english.match(sentence)]
+        assert len(matching) == 1, (code, matching)
+        values = english.match(matching[0]).groupdict()
+        assert set(values.values()) == {"7"}, (code, values)
+        assert {name for _, name, _, _ in Formatter().parse(translated) if name} <= values.keys()
+
+
+def test_a_sentence_with_values_is_translated_with_them_and_another_one_of_its_code_without():
+    said = wording("zh")
+    found = said.of_code("structure.volume-unusual", "Bladder has 812 cm3; usual are 30 to 700 cm3.")
+    assert found == "Bladder 的体积为 812 cm³，通常为 30 至 700 cm³。"
+    assert said.of_code("structure.volume-unusual", "Something else.") == "该结构的体积不在通常范围内。"
+    assert said.of_code(
+        "series.incomplete", "Only 7 of 120 images of the series have arrived. Send it again."
+    ) == ("序列的 120 幅图像只到达 7 幅。请重新发送完整序列。")
+    assert said.of_code("no.such", "Said.") == ""
+    assert wording("en").of_code("series.incomplete", "Only 7 of 120 images.") == ""
