@@ -45,6 +45,9 @@ _SECTIONS: Final[tuple[tuple[str, KeyPath], ...]] = (
     ("evaluation.grades", ("evaluation", "grades")),
     ("evaluation.grades.GRADE", ("evaluation", "grades", "acceptable")),
     ("evaluation.query", ("evaluation", "query")),
+    ("evaluation.commissioning", ("evaluation", "commissioning")),
+    ("evaluation.alarm", ("evaluation", "alarm")),
+    ("evaluation.training", ("evaluation", "training")),
 )
 _RULES: Final = Path(__file__).with_name("reference.md")
 

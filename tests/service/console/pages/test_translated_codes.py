@@ -125,7 +125,7 @@ def test_a_sentence_with_values_is_translated_with_them_and_another_one_of_its_c
     said = wording("zh")
     found = said.of_code("structure.volume-unusual", "Bladder has 812 cm3; usual are 30 to 700 cm3.")
     assert found == "Bladder 的体积为 812 cm³，通常为 30 至 700 cm³。"
-    assert said.of_code("structure.volume-unusual", "Something else.") == "该结构的体积不在通常范围内。"
+    assert said.of_code("structure.volume-unusual", "Something else.") == "体积异常。"
     assert said.of_code(
         "series.incomplete", "Only 7 of 120 images of the series have arrived. Send it again."
     ) == ("序列的 120 幅图像只到达 7 幅。请重新发送完整序列。")
