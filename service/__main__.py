@@ -8,8 +8,8 @@ from importlib import import_module
 import typer
 
 COMMAND_FILES = (
-    "node", "configuration", "backlog", "backup", "delivery", "pull", "contouring",
-    "users", "audit", "reviews", "phantom", "models", "data", "training", "evaluation", "demo",
+    "node", "configuration", "backlog", "backup", "promotion", "delivery", "pull", "contouring",
+    "users", "audit", "reviews", "quality", "phantom", "models", "data", "training", "evaluation", "demo",
 )  # fmt: skip
 
 

@@ -30,6 +30,7 @@ class Deed(StrEnum):
     RECEIVED = "received"
     PULLED = "pulled"
     SENT = "sent"
+    REFUSED = "refused"
     CHANGED = "changed"
     LOOKED = "looked"
     DELETED = "deleted"
@@ -40,6 +41,10 @@ class Deed(StrEnum):
 
 
 _DEED_OF: Final = {
+    "association": Deed.REFUSED,
+    "instance": Deed.REFUSED,
+    "spool": Deed.REFUSED,
+    "tls": Deed.REFUSED,
     "account": Deed.PEOPLE,
     "audit": Deed.AUDIT_READ,
     "config": Deed.CONFIGURATION,
@@ -47,6 +52,7 @@ _DEED_OF: Final = {
     "pull": Deed.PULLED,
     "sign-in": Deed.SIGNED_IN,
     "destination": Deed.CHANGED,
+    "quality": Deed.CHANGED,
 }
 """By the first word of a code in the table ``audit``."""
 
@@ -59,7 +65,8 @@ class Entry:
         at: seconds since the epoch.
         deed: what kind of thing.
         code: exactly what.
-        who: a login, ``console:<account>``, an AE title, or None for the node itself.
+        who: a login, ``console:<account>``, an AE title, or None for the node itself; of what was refused
+            the AE title that was given, or None for several peers.
         address: of who did it, where that is known.
         succeeded: whether it came about.
         job_id, series_id: what it was done to.
@@ -119,6 +126,12 @@ class AuditTrail:
             ]
         return sorted(found, key=lambda entry: entry.at)[-limit if limit else 0 :]
 
+    def coded(self, code: str, since: float = 0.0) -> list[Entry]:
+        """Entries of that code in the table ``audit``, oldest first."""
+        a = people.audit
+        with self._ledger.reading() as conn:
+            return [*_of_audit(conn, since, now() + 1, a.c.code == code)][::-1]
+
     def _newest(self, entries: Iterator[Entry], limit: int | None) -> Iterator[Entry]:
         for count, entry in enumerate(entries):
             if limit is not None and count >= limit:
@@ -162,10 +175,13 @@ def _deed_of_event(code: str, who: str | None, facts: Mapping[str, Any]) -> Deed
     return None if who is None else Deed.CHANGED
 
 
-def _of_audit(conn: sa.Connection, since: float, until: float) -> Iterator[Entry]:
+def _of_audit(
+    conn: sa.Connection, since: float, until: float, *further: sa.ColumnElement[bool]
+) -> Iterator[Entry]:
     """Newest first."""
     a = people.audit
-    query = sa.select(a).where(a.c.at >= since, a.c.at < until).order_by(a.c.at.desc(), a.c.id.desc())
+    query = sa.select(a).where(a.c.at >= since, a.c.at < until, *further)
+    query = query.order_by(a.c.at.desc(), a.c.id.desc())
     for row in conn.execute(query.execution_options(yield_per=_BATCH)).mappings():
         same = {name: row[name] for name in ("at", "code", "who", "address", "succeeded", "job_id")}
         deed = _DEED_OF[row["code"].partition(".")[0]]

@@ -14,7 +14,7 @@ from service.backlog.commitment_records import Commitment
 from service.backlog.database import now
 from service.backlog.ledger_reviews import ReviewLedger
 from service.backlog.records import Delivery, Job, JobState, PatientIdentity, RecordedSeries
-from service.backlog.trial_names import no_trial
+from service.backlog.trial_names import no_shadow, no_trial
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -105,7 +105,10 @@ class JobSearch:
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """How many there are in each state, and how long the oldest queued job has waited (seconds)."""
+    """How many there are in each state, and how long the oldest queued job has waited (seconds).
+
+    A shadow waits for no one's sake and does not count there.
+    """
 
     series: Mapping[str, int]
     jobs: Mapping[str, int]
@@ -196,7 +199,8 @@ class StoryLedger(ReviewLedger):
     def counts(self) -> Counts:
         """How many series, jobs and deliveries there are in each state."""
         with self.reading() as conn:
-            queued = tables.job.c.state == JobState.QUEUED.value
+            waits = no_shadow(tables.job.c.protocol)
+            queued = (tables.job.c.state == JobState.QUEUED.value) & waits
             oldest = conn.execute(sa.select(sa.func.min(tables.job.c.created_at)).where(queued)).scalar()
             return Counts(
                 series=_by_state(conn, tables.series),

@@ -6,8 +6,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
 
+from service.config.commissioning_section import Commissioning, DriftAlarm
 from service.config.field_types import ALLOWED, Name, Text64
 from service.config.section import Section
+from service.config.training_section import TrainingConsent
 
 Measure = Literal[
     "dsc",
@@ -102,3 +104,10 @@ class EvaluationSection(Section):
     )
     grades: GradeRules = Field(default_factory=GradeRules, description="rules of the estimated grade")
     query: ReviewQuery = Field(default_factory=ReviewQuery, description="asking destinations at night")
+    commissioning: Commissioning = Field(
+        default_factory=Commissioning, description="the cases that say what is usual, for limits"
+    )
+    alarm: DriftAlarm = Field(default_factory=DriftAlarm, description="when a structure counts as drifting")
+    training: TrainingConsent = Field(
+        default_factory=TrainingConsent, description="whose CT may become training data"
+    )

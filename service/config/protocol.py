@@ -11,6 +11,7 @@ from pydantic import Field, model_validator
 
 from service.config.derivation import DerivedStructure
 from service.config.field_types import Color, ModelReference, Text16, Text64
+from service.config.second_look_section import SecondLook
 from service.config.section import Section
 
 
@@ -21,6 +22,10 @@ class Structure(Section):
     name: Text16 | None = Field(default=None, description="ROI name, if not the TG-263 one")
     holes: bool | None = Field(
         default=None, description="keep holes; if absent the structure's own rule holds"
+    )
+    second_look: SecondLook = Field(
+        default_factory=dict,
+        description="what becomes of findings about this structure, before what the protocol says",
     )
 
 
@@ -49,6 +54,10 @@ class Protocol(Section):
     models: list[ModelOfSeveral] = Field(
         default_factory=list, description="several models whose structures go into one set"
     )
+    shadow: ModelReference | None = Field(
+        default=None,
+        description="a candidate for `model` that contours the same CTs in its shadow: measured, never sent",
+    )
     label: Text16 = Field(default="AI contours", description="StructureSetLabel")
     series_description: Text64 | None = Field(
         default=None, description="SeriesDescription; if absent, the label and the model"
@@ -67,11 +76,22 @@ class Protocol(Section):
         default_factory=dict,
         description="structures made of others, by name; in ROI order they come after the others",
     )
+    second_look: SecondLook = Field(
+        default_factory=dict,
+        description="what becomes of findings, by code or group: note, told; hold, the set waits for a "
+        "person; stop, the structure is left out (docs/second-look.md)",
+    )
 
     @model_validator(mode="after")
     def _model_or_models(self) -> Self:
         if (self.model is None) == (not self.models):
             message = "either `model` or `models`"
+            raise ValueError(message)
+        if self.shadow is not None and self.shadow == self.model:
+            message = "`shadow` names the model itself; a candidate is another one"
+            raise ValueError(message)
+        if self.shadow is not None and self.model is None:
+            message = "`shadow` stands beside `model`, not beside `models`"
             raise ValueError(message)
         return self
 

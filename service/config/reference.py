@@ -18,6 +18,7 @@ _SECTIONS: Final[tuple[tuple[str, KeyPath], ...]] = (
     ("node.equipment", ("node", "equipment")),
     ("node.tls", ("node", "tls")),
     ("console", ("console",)),
+    ("console.oidc", ("console", "oidc")),
     ("senders.AE_TITLE", ("senders", "AE_TITLE")),
     ("destinations.NAME", ("destinations", "NAME")),
     ("destinations.NAME.retry", ("destinations", "NAME", "retry")),
@@ -44,6 +45,9 @@ _SECTIONS: Final[tuple[tuple[str, KeyPath], ...]] = (
     ("evaluation.grades", ("evaluation", "grades")),
     ("evaluation.grades.GRADE", ("evaluation", "grades", "acceptable")),
     ("evaluation.query", ("evaluation", "query")),
+    ("evaluation.commissioning", ("evaluation", "commissioning")),
+    ("evaluation.alarm", ("evaluation", "alarm")),
+    ("evaluation.training", ("evaluation", "training")),
 )
 _RULES: Final = Path(__file__).with_name("reference.md")
 

@@ -117,13 +117,29 @@ class Node(Section):
         default=600.0, description="deadline of one segmentation; then the model process is killed"
     )
     max_associations: int = Field(
-        default=100, ge=1, le=1000, description="associations at once; more are rejected 2/3/2"
+        default=100,
+        ge=1,
+        le=1000,
+        description="associations at once; one more takes the place of the idlest that has been silent for "
+        "`idle_seconds`, or is rejected 2/3/2",
+    )
+    idle_seconds: Seconds = Field(
+        default=30.0,
+        description="silence after which an association that has sent no message yet is aborted, "
+        "and after which any gives way to another where `max_associations` are open",
     )
     network_timeout_seconds: Seconds = Field(
         default=180.0,
         description="deadline of every read from a peer; an association idle for so long is aborted; "
         "at most 30 s until an association is asked for, at most 60 s for one PDU "
         "and between two of one instance",
+    )
+    receiving_memory_mb: int = Field(
+        default=512,
+        ge=16,
+        le=1_000_000,
+        description="memory (MB) for instances on their way in, of all senders together; "
+        "what has no room there goes on in a file of the storage folder",
     )
     enhanced_ct: bool = Field(default=False, description="accept Enhanced CT Image Storage")
     accept_and_discard: list[SopClass] = Field(

@@ -46,6 +46,10 @@ def application(premises: Premises) -> FastAPI:
     for part in (session_api, job_api, trial_api, pictures, site_api, model_api, people_api):
         app.include_router(part.router)
     pages.install(app, premises)
+    if premises.openid is not None:
+        from service.console import openid_pages
+
+        app.include_router(openid_pages.router)
     tls = premises.started_with.site.console.tls_certificate is not None
     app.add_middleware(Protection, tls=tls)
     return app

@@ -18,16 +18,19 @@ from service.backlog.ledger import Ledger, LedgerRefused, contour_key, deliver_k
 from service.backlog.notify import Notifies
 from service.backlog.records import DeliveryState, Job, JobState, Mode
 from service.backlog.spool import Spool, write_durably, write_once
-from service.backlog.trial_names import configured_name
+from service.backlog.trial_names import configured_name, is_shadow
+from service.config.protocol import Protocol
 from service.config.reader import LoadedSite, parse
+from service.config.shadow import in_the_shadow
 from service.contouring.contoured_ct import ContouredCt, SetOrigin, contour_ct, site_time
 from service.contouring.job_result import JobResult
 from service.contouring.model_queue import JOBS_A_MODEL, ModelQueue
 from service.contouring.profiles import Profile, profile_key, profile_named, profile_of
 from service.contouring.receiver_checks import OF_THE_RECEIVER
+from service.contouring.second_look import HELD, held_because
 from service.contouring.set_texts import Replaced
 from service.contouring.several_models import makers_in_words
-from service.contouring.tries import is_told_at, tries_for, wait_after
+from service.contouring.tries import GaveWay, is_told_at, tries_for, wait_after
 from service.contouring.warming import warm_models
 from service.dicom.ct_geometry import GRID_FILE, grid_as_json
 from service.errors import (
@@ -125,10 +128,7 @@ class ContourWorker:
         site = self._site()
         routed = parse(self._ledger.config_text(job.config_version), site.path, check_bundles=False)
         loaded = routed.under(site.site)  # of the job's own version only protocols count, not `node:`
-        protocol = loaded.protocol(configured_name(job.protocol))
-        if protocol is None:
-            code, sentence = "protocol.unknown", f"The configuration has no protocol {job.protocol} any more."
-            raise ModelRefused(code, sentence)
+        protocol = _protocol_of(job, loaded)
         folder = self._spool.job_folder(job.id)
         profiles = {destination: self._profile(job, destination) for destination in job.destinations}
         files = {destination: set_file(folder, profile) for destination, profile in profiles.items()}
@@ -137,13 +137,10 @@ class ContourWorker:
             return earlier, files
         with told_in(folder, job.run) as tell:
             done = contour_ct(job.files, loaded, protocol, self._models.turn(job.priority), tell)
-        made = JobResult(
-            done.segmentation.provenance,
-            (*done.series.findings, *done.segmentation.findings, *makers_in_words(done.segmentation)),
-            done.volumes_cm3,
-            dict(done.segmentation.seconds),
-        )
-        for profile in self._wanted(profiles):
+        said = done.segmentation
+        findings = (*done.series.findings, *said.findings, *makers_in_words(said))
+        made = JobResult(said.provenance, findings, done.volumes_cm3, dict(said.seconds))
+        for profile in self._wanted(job, profiles):
             self._write(job, loaded, done, profile, set_file(folder, profile) in files.values())
         write_durably(folder / GRID_FILE, grid_as_json(done.series.grid))
         reach("contour.after-file")
@@ -171,13 +168,14 @@ class ContourWorker:
             # Only a destination that this job does not go to wants another CT than this one.
             _log.info("contour.no-set-for-profile", job=job.id, code=error.code)
 
-    def _wanted(self, profiles: dict[str, Profile]) -> list[Profile]:
+    def _wanted(self, job: Job, profiles: dict[str, Profile]) -> list[Profile]:
         """Profiles to make sets for: those of the job first, then those of all other destinations.
 
-        A set that was made can be sent elsewhere later without contouring again.
+        A set that was made can be sent elsewhere later without contouring again; that of a shadow never is.
         """
         site = self._site().site
-        others = [profile_of(each, site) for each in site.destinations.values()]
+        elsewhere = () if is_shadow(job.protocol) else site.destinations.values()
+        others = [profile_of(each, site) for each in elsewhere]
         every = {profile_key(profile): profile for profile in [*profiles.values(), *others]}
         return list(every.values()) or [profile_named("generic")]
 
@@ -214,7 +212,8 @@ class ContourWorker:
             if present.mode is Mode.SHADOW or not job.destinations:
                 self._ledger.move_job(conn, job.id, JobState.DONE, code="job.nothing-to-send")
                 return
-            held = present.mode is Mode.HOLD
+            why = held_because(made.findings)
+            held = present.mode is Mode.HOLD or why is not None
             for destination, file in files.items():
                 delivery = self._ledger.create_delivery(
                     conn,
@@ -229,7 +228,10 @@ class ContourWorker:
                     self._engine.submit(
                         conn, DELIVER, key, str(delivery.id), priority=present.priority, partition=destination
                     )
-            self._ledger.move_job(conn, job.id, JobState.HELD if held else JobState.DELIVERING)
+            state, code = JobState.HELD if held else JobState.DELIVERING, None if why is None else HELD
+            self._ledger.move_job(conn, job.id, state, code=code, sentence=why)
+            if why is not None:
+                self._notify.tell(HELD, why, job.id)
             self._ledger.settle_job(conn, job.id)  # tried again, and all of it had arrived
         _log.info("contour.done", job=job.id, structures=len(made.volumes_cm3), count=len(job.destinations))
 
@@ -253,7 +255,8 @@ class ContourWorker:
         _log.warning("contour.again", job=job.id, code=error.code, attempt=tries)
         if is_told_at(tries, error):
             self._notify.tell(error.code, error.sentence, job.id)  # once; it goes on by itself
-        return Again(key, f"{job.id}#{tries + 1}", wait_after(tries, error), priority=job.priority)
+        counted = tries + (not isinstance(error, GaveWay))
+        return Again(key, f"{job.id}#{counted}", wait_after(tries, error), priority=job.priority)
 
     def gave_up(self, payload: str) -> None:
         """The engine set a job aside, because this process died under it again and again."""
@@ -269,6 +272,15 @@ class ContourWorker:
         except LedgerRefused:
             return
         self._notify.tell(code, sentence, job_id)
+
+
+def _protocol_of(job: Job, loaded: LoadedSite) -> Protocol:
+    """What the configuration that routed the job says of its protocol, or of the candidate beside that."""
+    protocol = loaded.protocol(configured_name(job.protocol))
+    if protocol is None:
+        code, sentence = "protocol.unknown", f"The configuration has no protocol {job.protocol} any more."
+        raise ModelRefused(code, sentence)
+    return in_the_shadow(protocol, loaded.bundle_folders) if is_shadow(job.protocol) else protocol
 
 
 def _is_overtaken(job: Job, present: Job) -> bool:

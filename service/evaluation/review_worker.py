@@ -19,6 +19,7 @@ from service.backlog.ledger_reviews import review_key
 from service.backlog.records import Job, RecordedSeries, SeriesState
 from service.backlog.review_records import FoundBy, NewStructure
 from service.backlog.spool import Spool
+from service.backlog.trial_names import configured_name
 from service.dicom.ct_geometry import CtGeometry
 from service.dicom.structure_set_reader import StructureSet, read_structure_set
 from service.errors import SeriesRefused, StructureSetInvalid
@@ -195,7 +196,7 @@ class ReviewWorker:
             NewStructure(
                 job_id=job.id,
                 contoured_at=contoured_at,
-                protocol=job.protocol,
+                protocol=configured_name(job.protocol),
                 ct_sender=series.calling_ae_title.strip(),
                 model=each.model or made,
                 is_shadow=our_sets.is_shadow(job),

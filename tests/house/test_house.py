@@ -27,7 +27,7 @@ DOCUMENTS = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "config.yaml", *(
     f"docs/{name}.md" for name in (
         "configuration", "conformance", "console", "console-api", "data", "derived-structures", "evaluation", "house",
         "networks", "operations", "performance", "profiles", "pulling", "quality", "reliability", "reliability-of-peers", "samples-and-losses", "scaling",
-        "security", "tls", "training",
+        "second-look", "security", "tls", "training",
     )
 ))  # fmt: skip
 LOOPS_THAT_CATCH_EVERYTHING = {

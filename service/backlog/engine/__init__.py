@@ -20,12 +20,14 @@ from service.backlog.engine.client import (
     DELIVER,
     QUEUES,
     REVIEW,
+    SHADOW,
     Again,
     EngineClient,
     Waiting,
     migrate,
 )
 from service.backlog.engine.places import WorkerRefused
+from service.backlog.engine.room import Stopped
 from service.backlog.engine.worker import EngineWorker
 
 __all__ = [
@@ -34,9 +36,11 @@ __all__ = [
     "DELIVER",
     "QUEUES",
     "REVIEW",
+    "SHADOW",
     "Again",
     "EngineClient",
     "EngineWorker",
+    "Stopped",
     "Waiting",
     "WorkerRefused",
     "migrate",
