@@ -140,8 +140,8 @@ class _Box:
             [each for polygons in (ours, theirs) for k in polygons for each in polygons[k]]
         )
         most = np.array([grid.columns, grid.rows])
-        low = np.clip(np.floor(points.min(axis=0)).astype(int) - 1, 0, most - 1)
-        high = np.clip(np.ceil(points.max(axis=0)).astype(int) + 2, low + 1, most)
+        low = np.clip(np.floor(points.min(axis=0)) - 1, 0, most - 1).astype(int)
+        high = np.clip(np.ceil(points.max(axis=0)) + 2, low + 1, most).astype(int)
         shift = low[0] * grid.column_step_lps_mm + low[1] * grid.row_step_lps_mm
         part = Grid(
             slice_origins_lps_mm=grid.slice_origins_lps_mm[first : last + 1] + shift,
