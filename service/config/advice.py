@@ -137,7 +137,9 @@ def _protocols(route: Route) -> set[str]:
 
 def _hosts(loaded: LoadedSite) -> _Said:
     places: list[tuple[KeyPath, str]] = [
-        (("destinations", name, "host"), one.host) for name, one in loaded.site.destinations.items()
+        (("destinations", name, "host"), one.host)
+        for name, one in loaded.site.destinations.items()
+        if one.host is not None
     ]
     places += [
         (("senders", title, "host"), sender.host)
@@ -160,6 +162,8 @@ def _own_titles(loaded: LoadedSite) -> _Said:
             yield ("senders", title), "is the node's own AE title; most systems cannot tell the two apart"
     for name, destination in loaded.site.destinations.items():
         path = ("destinations", name)
+        if destination.ae_title is None:
+            continue
         here = destination.host in ("localhost", "127.0.0.1", "::1", loaded.site.node.bind)
         if here and destination.port == loaded.site.node.port:
             yield path, "is the node itself: structure sets would come back to it"
@@ -243,7 +247,9 @@ def _network_file_system(folder: Path) -> str | None:
 
 def _connections(loaded: LoadedSite) -> _Said:
     places: list[tuple[KeyPath, str, int]] = [
-        (("destinations", name), one.host, one.port) for name, one in loaded.site.destinations.items()
+        (("destinations", name), one.host, one.port)
+        for name, one in loaded.site.destinations.items()
+        if one.host is not None and one.port is not None
     ]
     if loaded.site.node.database != "sqlite":
         url = urlsplit(loaded.site.node.database)

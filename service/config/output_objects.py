@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Final
+from typing import Final, Literal
 
 from pydicom.uid import (
     UID,
@@ -30,6 +30,15 @@ class ObjectKind(StrEnum):
         """SOP class of the instance; None of what is no DICOM."""
         return _SOP_CLASSES.get(self)
 
+
+ObjectName = Literal[
+    "rtstruct",
+    "segmentation",
+    "segmentation-labelmap",
+    "nifti",
+    "nifti-structures",
+]
+"""The same as the configuration writes it."""
 
 _LABEL_MAP_SEGMENTATION_STORAGE: Final = UID("1.2.840.10008.5.1.4.1.1.66.7")  # newer than pydicom's names
 

@@ -10,6 +10,7 @@ from typing import Literal
 from pydantic import Field
 
 from service.config.console_section import ConsoleSection
+from service.config.dicomweb_section import DicomWeb
 from service.config.field_types import (
     AeTitle,
     Database,
@@ -30,6 +31,7 @@ from service.config.field_types import (
     UidRoot,
 )
 from service.config.notify_section import Notify
+from service.config.output_objects import ObjectKind, ObjectName
 from service.config.protocol import Protocol
 from service.config.route_section import Route
 from service.config.section import Section
@@ -217,11 +219,19 @@ class CommitmentPeer(Section):
 
 
 class Destination(Section):
-    """A Storage SCP that gets structure sets."""
+    """Who gets what is made: a Storage SCP (AE title, host and port), a DICOMweb service, or a folder."""
 
-    ae_title: AeTitle = Field(description="its AE title")
-    host: Host = Field(description="host name or address")
-    port: PeerPort = Field(description="TCP port")
+    ae_title: AeTitle | None = Field(default=None, description="AE title of a Storage SCP")
+    host: Host | None = Field(default=None, description="its host name or address")
+    port: PeerPort | None = Field(default=None, description="its TCP port")
+    dicomweb: DicomWeb | None = Field(default=None, description="STOW-RS instead of a Storage SCP")
+    folder: str | None = Field(
+        default=None, min_length=1, description="a folder instead of a Storage SCP; relative to this file"
+    )
+    objects: list[ObjectName] = Field(
+        default_factory=lambda: list[ObjectName](["rtstruct"]),
+        description="what it gets, the structure set alone if absent (docs/outputs.md); NIfTI needs a folder",
+    )
     calling_ae_title: AeTitle | None = Field(
         default=None, description="AE title we call with, if not the node's"
     )
@@ -242,6 +252,18 @@ class Destination(Section):
     commitment: CommitmentPeer = Field(
         default_factory=CommitmentPeer, description="whom to ask for that, and for how long"
     )
+
+    @property
+    def kinds(self) -> tuple[ObjectKind, ...]:
+        """What it gets."""
+        return tuple(ObjectKind(name) for name in self.objects)
+
+    @property
+    def address(self) -> str:
+        """Where it is, for people."""
+        if self.dicomweb is not None:
+            return self.dicomweb.studies_url
+        return self.folder if self.folder is not None else f"{self.ae_title}@{self.host}:{self.port}"
 
 
 class Site(Section):

@@ -22,12 +22,14 @@ class JobResult:
         findings: of the CT and of the segmentation.
         volumes_cm3: by structure.
         seconds: by step.
+        not_made: kinds of objects that cannot be made of this CT; findings say why.
     """
 
     provenance: Provenance
     findings: tuple[Finding, ...]
     volumes_cm3: dict[str, float]
     seconds: dict[str, float]
+    not_made: tuple[str, ...] = ()
 
     def write(self, folder: Path) -> None:
         """Keep it in the job's folder; written last, it says that all of the job's files are there."""
@@ -45,4 +47,6 @@ class JobResult:
             Finding(**{**finding, "severity": Severity(finding["severity"])})
             for finding in content["findings"]
         )
-        return cls(Provenance(**provenance), findings, content["volumes_cm3"], content["seconds"])
+        not_made = tuple(content.get("not_made", ()))
+        made = (findings, content["volumes_cm3"], content["seconds"], not_made)
+        return cls(Provenance(**provenance), *made)

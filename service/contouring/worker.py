@@ -6,12 +6,12 @@ their bytes must not change under a SOP Instance UID that may have left.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import pydicom
-
+from models.volume import Finding
 from service.backlog.contouring_progress import told_in
 from service.backlog.engine import DELIVER, Again, EngineClient
 from service.backlog.ledger import Ledger, LedgerRefused, contour_key, deliver_key
@@ -19,11 +19,20 @@ from service.backlog.notify import Notifies
 from service.backlog.records import DeliveryState, Job, JobState, Mode
 from service.backlog.spool import Spool, write_once
 from service.backlog.trial_names import configured_name
+from service.config.output_objects import ObjectKind
 from service.config.reader import LoadedSite, parse
 from service.contouring.contoured_ct import ContouredCt, SetOrigin, contour_ct, site_time
 from service.contouring.job_result import JobResult
 from service.contouring.model_queue import JOBS_A_MODEL, ModelQueue
-from service.contouring.profiles import Profile, profile_key, profile_named, profile_of
+from service.contouring.object_files import (
+    Awaited,
+    awaited_of,
+    profiles_for,
+    set_file,
+    sop_instance_uid,
+    write_others,
+)
+from service.contouring.profiles import Profile
 from service.contouring.receiver_checks import OF_THE_RECEIVER
 from service.contouring.set_texts import Replaced
 from service.contouring.several_models import makers_in_words
@@ -42,6 +51,7 @@ from service.failpoints import reach
 from service.log import EventLog
 
 if TYPE_CHECKING:
+    from service.config.site import Destination
     from service.contouring.segment import ModelClient
 
 _log = EventLog("contouring")
@@ -98,7 +108,7 @@ class ContourWorker:
             return None
         _log.info("contour.started", job=job.id, protocol=job.protocol, files=len(job.files), attempt=job.run)
         try:
-            made, files = self._make(job)
+            made, awaited = self._make(job)
         except (SeriesRefused, ModelRefused) as error:
             self._end(job, JobState.REFUSED, error)
         except (StructureSetInvalid, ConfigInvalid) as error:
@@ -106,7 +116,7 @@ class ContourWorker:
         except (SegmentationFailed, SpoolUnavailable) as error:
             return self._again(job, int(tries or 1), error)
         else:
-            self._hand_over(job, made, files)
+            self._hand_over(job, made, awaited)
         return None
 
     def _begin(self, job_id: str) -> Job | None:
@@ -119,8 +129,8 @@ class ContourWorker:
             _log.info("contour.not-wanted", job=job_id, code=refused.code)
             return None
 
-    def _make(self, job: Job) -> tuple[JobResult, dict[str, Path]]:
-        """What was made, and the file for each destination."""
+    def _make(self, job: Job) -> tuple[JobResult, list[Awaited]]:
+        """What was made, and the objects that wait to be sent."""
         site = self._site()
         routed = parse(self._ledger.config_text(job.config_version), site.path, check_bundles=False)
         loaded = routed.under(site.site)  # of the job's own version only protocols count, not `node:`
@@ -129,27 +139,48 @@ class ContourWorker:
             code, sentence = "protocol.unknown", f"The configuration has no protocol {job.protocol} any more."
             raise ModelRefused(code, sentence)
         folder = self._spool.job_folder(job.id)
-        profiles = {destination: self._profile(job, destination) for destination in job.destinations}
-        files = {destination: set_file(folder, profile) for destination, profile in profiles.items()}
+        awaited = awaited_of(folder, self._receivers(job), site.site)
         earlier = JobResult.read(folder)
-        if earlier is not None and all(file.exists() for file in files.values()):
-            return earlier, files
+        if earlier is not None:
+            possible = [each for each in awaited if each.kind.value not in earlier.not_made]
+            if all(each.file.exists() for each in possible):
+                return earlier, possible
         with told_in(folder, job.run) as tell:
             done = contour_ct(job.files, loaded, protocol, self._models.turn(job.priority), tell)
+        for profile in profiles_for(awaited, site.site):
+            self._write(job, loaded, done, profile, awaited)
+        refused = self._write_others(job, loaded, done, awaited)
         made = JobResult(
             done.segmentation.provenance,
-            (*done.series.findings, *done.segmentation.findings, *makers_in_words(done.segmentation)),
+            (
+                *done.series.findings,
+                *done.segmentation.findings,
+                *makers_in_words(done.segmentation),
+                *(Finding(error.code, error.sentence) for error in refused.values()),
+            ),
             done.volumes_cm3,
             dict(done.segmentation.seconds),
+            tuple(kind.value for kind in refused),
         )
-        for profile in self._wanted(profiles):
-            self._write(job, loaded, done, profile, set_file(folder, profile) in files.values())
         reach("contour.after-file")
         made.write(folder)
-        return made, files
+        return made, [each for each in awaited if each.kind not in refused]
+
+    def _write_others(
+        self, job: Job, loaded: LoadedSite, done: ContouredCt, awaited: Sequence[Awaited]
+    ) -> dict[ObjectKind, StructureSetInvalid]:
+        refused = write_others(done, loaded, awaited, partial(self._origin, job, loaded))
+        for kind, error in refused.items():  # told twice after a crash rather than never
+            self._notify.tell(error.code, f"No {kind.value} was made. {error.sentence}", job.id)
+        return refused
+
+    def _origin(self, job: Job, loaded: LoadedSite, file: Path) -> SetOrigin:
+        # The run is part of the UID: a set made again, its file having been purged, is another instance.
+        key = f"{job.id} {job.run}"
+        return SetOrigin(key, site_time(loaded), job.notes, self._replaces(job, loaded, file))
 
     def _write(
-        self, job: Job, loaded: LoadedSite, done: ContouredCt, profile: Profile, is_awaited: bool
+        self, job: Job, loaded: LoadedSite, done: ContouredCt, profile: Profile, awaited: Sequence[Awaited]
     ) -> None:
         """Write the set for one profile, unless it is there: what may have left stays as it is.
 
@@ -158,47 +189,34 @@ class ContourWorker:
         file = set_file(self._spool.job_folder(job.id), profile)
         if file.exists():
             return
-        # The run is part of the UID: a set made again, its file having been purged, is another instance.
-        key = f"{job.id} {job.run}"
-        origin = SetOrigin(key, site_time(loaded), job.notes, self._replaces(job, loaded, file))
+        is_awaited = file in [each.file for each in awaited]
         try:
-            write_once(file, done.structure_set(loaded, profile, origin))
+            write_once(file, done.structure_set(loaded, profile, self._origin(job, loaded, file)))
         except StructureSetInvalid as error:
             if is_awaited or error.code not in OF_THE_RECEIVER:
                 raise
             # Only a destination that this job does not go to wants another CT than this one.
             _log.info("contour.no-set-for-profile", job=job.id, code=error.code)
 
-    def _wanted(self, profiles: dict[str, Profile]) -> list[Profile]:
-        """Profiles to make sets for: those of the job first, then those of all other destinations.
-
-        A set that was made can be sent elsewhere later without contouring again.
-        """
-        site = self._site().site
-        others = [profile_of(each, site) for each in site.destinations.values()]
-        every = {profile_key(profile): profile for profile in [*profiles.values(), *others]}
-        return list(every.values()) or [profile_named("generic")]
-
-    def _profile(self, job: Job, destination: str) -> Profile:
-        found = self._site().destination(destination, self._ledger.series(job.series_id).sender_address)
-        if found is None:  # the delivery will say that it is not configured; the set is made all the same
-            return profile_named("generic")
-        return profile_of(found, self._site().site)
+    def _receivers(self, job: Job) -> dict[str, Destination | None]:
+        address = self._ledger.series(job.series_id).sender_address
+        return {name: self._site().destination(name, address) for name in job.destinations}
 
     def _replaces(self, job: Job, loaded: LoadedSite, file: Path) -> Replaced | None:
         """The set that the one in ``file`` replaces: the job before's for the same receivers."""
         if job.predecessor is None:
             return None
         before = self._ledger.job(job.predecessor)
-        delivered = [each.file for each in self._ledger.deliveries(before.id)]
-        same_receivers = self._spool.job_folder(before.id) / file.name
+        sets = self._ledger.deliveries(before.id)
+        delivered = [each.file for each in sets if each.kind is ObjectKind.RTSTRUCT]
+        same_receivers = self._spool.job_folder(before.id) / file.relative_to(self._spool.job_folder(job.id))
         earlier = next((each for each in [same_receivers, *delivered] if each.exists()), None)
         if earlier is None:
             return None
         made_at = site_time(loaded, earlier.stat().st_mtime)
         return Replaced(sop_instance_uid(earlier), made_at, len(before.files))
 
-    def _hand_over(self, job: Job, made: JobResult, files: dict[str, Path]) -> None:
+    def _hand_over(self, job: Job, made: JobResult, awaited: Sequence[Awaited]) -> None:
         """Record what was made and submit its deliveries, unless the job was taken away meanwhile."""
         reach("contour.before-commit")
         with self._ledger.begin() as conn:
@@ -213,20 +231,22 @@ class ContourWorker:
                 self._ledger.move_job(conn, job.id, JobState.DONE, code="job.nothing-to-send")
                 return
             held = present.mode is Mode.HOLD
-            for destination, file in files.items():
+            for each in awaited:
                 delivery = self._ledger.create_delivery(
                     conn,
                     job_id=job.id,
-                    destination=destination,
-                    file=file,
-                    sop_instance_uid=sop_instance_uid(file),
+                    destination=each.destination,
+                    kind=each.kind,
+                    file=each.file,
+                    sop_instance_uid=sop_instance_uid(each.file),
                     state=DeliveryState.HELD if held else DeliveryState.WAITING,
                 )
                 if not held:
                     key = deliver_key(delivery.id)
                     self._engine.submit(
-                        conn, DELIVER, key, str(delivery.id), priority=present.priority, partition=destination
-                    )
+                        conn, DELIVER, key, str(delivery.id),
+                        priority=present.priority, partition=each.destination,
+                    )  # fmt: skip
             self._ledger.move_job(conn, job.id, JobState.HELD if held else JobState.DELIVERING)
             self._ledger.settle_job(conn, job.id)  # tried again, and all of it had arrived
         _log.info("contour.done", job=job.id, structures=len(made.volumes_cm3), count=len(job.destinations))
@@ -272,13 +292,3 @@ class ContourWorker:
 def _is_overtaken(job: Job, present: Job) -> bool:
     """Whether somebody took the job away while it was contoured."""
     return present.state is not JobState.CONTOURING or present.run != job.run
-
-
-def set_file(folder: Path, profile: Profile) -> Path:
-    """Where the structure set for a profile lies in a job's folder."""
-    return folder / f"rtstruct-{profile_key(profile)}.dcm"
-
-
-def sop_instance_uid(file: Path) -> str:
-    """SOP Instance UID of a structure set that we wrote, from its File Meta Information."""
-    return str(pydicom.filereader.read_file_meta_info(file).MediaStorageSOPInstanceUID)
