@@ -4,9 +4,10 @@
 # Their daemons are kept from starting: policy-rc.d is put in place for the time of the installation and restored.
 set -eu
 packages=
-need() { [ -x "$2" ] || packages="$packages $1"; }
+need() { [ -e "$2" ] || packages="$packages $1"; }
 need dcmtk /usr/bin/storescu
 need orthanc /usr/sbin/Orthanc
+need orthanc-dicomweb /usr/share/orthanc/plugins/libOrthancDicomWeb.so
 need dicom3tools /usr/bin/dciodvfy
 need plastimatch /usr/bin/plastimatch
 ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || packages="$packages postgresql"

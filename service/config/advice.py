@@ -18,6 +18,7 @@ from service.config.consistency import SENDER
 from service.config.criteria import compile_criterion, folded
 from service.config.document import read_document
 from service.config.mistakes import KeyPath, Mistake, key_text, listed
+from service.config.output_advice import output_warnings
 from service.config.reader import LoadedSite
 from service.config.route_section import Route
 from service.config.tls_sections import tls_sections
@@ -53,7 +54,7 @@ def warnings_of(
     """
     document = read_document(loaded.text)
     checks = [_listening, _senders, _routes, _modes, _hosts, _own_titles, _storage, _console, _mail]
-    checks.append(_certificates)
+    checks += [_certificates, output_warnings]
     if connect:
         checks.append(_connections)
     said = [*also, *(found for check in checks for found in check(loaded))]

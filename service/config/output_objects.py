@@ -35,6 +35,8 @@ ObjectName = Literal[
     "rtstruct",
     "segmentation",
     "segmentation-labelmap",
+    "preview",
+    "preview-pdf",
     "nifti",
     "nifti-structures",
 ]

@@ -9,10 +9,13 @@ from pydicom.filereader import read_file_meta_info
 
 from service.backlog.file_sets import instance_uid_of
 from service.backlog.spool import write_once
-from service.config.output_objects import ObjectKind
+from service.config.output_objects import PICTURES, ObjectKind
 from service.contouring.nifti_masks import write_nifti
+from service.contouring.preview_objects import PreviewImage, PreviewPdf
+from service.contouring.preview_pages import pdf_of, pictures_of
 from service.contouring.profiles import profile_key, profile_named, profile_of
 from service.contouring.segmentation_object import SegmentationObject
+from service.dicom.structure_set_reader import read_structure_set
 from service.errors import StructureSetInvalid
 
 if TYPE_CHECKING:
@@ -22,6 +25,8 @@ if TYPE_CHECKING:
     from service.config.reader import LoadedSite
     from service.config.site import Destination, Site
     from service.contouring.contoured_ct import ContouredCt, SetOrigin
+    from service.contouring.ct_series import CtSeries
+    from service.contouring.instance_modules import Authorship
     from service.contouring.profiles import Profile
 
 _FILES: Final = {
@@ -130,5 +135,22 @@ def _write_other(wanted: Awaited, done: ContouredCt, loaded: LoadedSite, origin:
     what = (done.series, done.segmentation, done.rois, authorship)
     if kind in (ObjectKind.NIFTI, ObjectKind.NIFTI_STRUCTURES):
         write_nifti(file, *what, by_structure=kind is ObjectKind.NIFTI_STRUCTURES)
+    elif kind in PICTURES:
+        write_once(file, _preview(wanted, done.series, authorship))
     else:
         write_once(file, SegmentationObject(*what, label_map=kind is ObjectKind.LABELMAP).encode())
+
+
+def _preview(wanted: Awaited, series: CtSeries, authorship: Authorship) -> bytes:
+    """Drawn from the destination's own structure set, or any that was made."""
+    folder = wanted.file.parent
+    sets = [set_file(folder, wanted.profile), *sorted(folder.glob("rtstruct-*.dcm"))]
+    drawn = next((file for file in sets if file.exists()), None)
+    if drawn is None:
+        code, sentence = "preview.no-structure-set", "There is no structure set that a preview could show."
+        raise StructureSetInvalid(code, sentence)
+    structure_set = read_structure_set(drawn)
+    header = structure_set.header
+    if wanted.kind is ObjectKind.PREVIEW:
+        return PreviewImage(series, authorship, header, pictures_of(series, structure_set)).encode()
+    return PreviewPdf(series, authorship, header, pdf_of(series, structure_set)).encode()

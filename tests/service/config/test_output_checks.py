@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from service.config.advice import warnings_of
+
 TPS = "tps: {ae_title: TPS, host: 127.0.0.1, port: 11113}"
 WEB = "tps: {dicomweb: {url: https://archive/dicom-web%s}%s}"
 
@@ -20,9 +22,9 @@ def test_a_destination_gets_the_structure_set_unless_told_otherwise(edited, read
 
 
 def test_objects_by_c_store_by_stow_and_to_a_folder(edited, read):
-    dimse = TPS.replace("port: 11113", "port: 11113, objects: [rtstruct, segmentation]")
+    dimse = TPS.replace("port: 11113", "port: 11113, objects: [rtstruct, segmentation, preview-pdf]")
     (at,) = read(edited(TPS, dimse)).site.destinations.values()
-    assert [kind.value for kind in at.kinds] == ["rtstruct", "segmentation"]
+    assert [kind.value for kind in at.kinds] == ["rtstruct", "segmentation", "preview-pdf"]
     (at,) = read(edited(TPS, WEB % ("", ", objects: [segmentation-labelmap]"))).site.destinations.values()
     assert at.address == "https://archive/dicom-web/studies"
     (at,) = read(edited(TPS, "tps: {folder: ./out, objects: [nifti, rtstruct]}")).site.destinations.values()
@@ -43,7 +45,7 @@ def test_the_address_of_studies_is_found(url, edited, read):
         (TPS.replace("}", ", objects: [nifti]}"), "needs a destination with `folder`"),
         (WEB % ("", ", objects: [nifti-structures]"), "needs a destination with `folder`"),
         (TPS.replace("}", ", objects: []}"), "lists nothing"),
-        (TPS.replace("}", ", objects: [rtstruct, rtstruct]}"), "names rtstruct twice"),
+        (TPS.replace("}", ", objects: [preview, preview]}"), "names preview twice"),
         (TPS.replace("}", ", objects: [segmentaton]}"), "found 'segmentaton'"),
         (TPS.replace("}", ", folder: ./out}"), "in more than one way"),
         ("tps: {folder: ./out, dicomweb: {url: https://a/b}}", "in more than one way"),
@@ -68,3 +70,21 @@ def test_two_names_for_one_folder_or_service_are_one_too_many(edited, mistakes):
     for place in ("folder: ./out", "dicomweb: {url: https://a/b}"):
         both = f"tps: {{{place}}}\n  other: {{{place}}}"
         assert "is the same peer as tps" in only(mistakes(edited(TPS, both)))
+
+
+def test_what_will_not_work_is_warned_of(edited, read, tmp_path, monkeypatch):
+    monkeypatch.delenv("NOT_SET_HERE", raising=False)
+
+    def said(destination):
+        loaded = read(edited(TPS, destination))
+        return [each.sentence for each in warnings_of(loaded) if "tps" in each.key]
+
+    (tmp_path / "there").mkdir()
+    assert said("tps: {folder: ./there}") == []
+    assert "make or mount it" in only(said("tps: {folder: ./absent}"))
+    plain = "tps: {dicomweb: {url: 'http://127.0.0.1/x', token_file: absent}}"
+    assert sorted(said(plain)) == [
+        "cannot be read by this user; nothing would be sent",
+        "signs in without TLS: the secret crosses the network in the clear; use https",
+    ]
+    assert "is not set here" in only(said(WEB % (", token: '${NOT_SET_HERE}'", "")))

@@ -517,7 +517,7 @@ def test_findings_of_a_result_on_disk_are_not_lost(room: Room) -> None:
     assert dataclasses.astuple(read) == dataclasses.astuple(result)
 
 
-EVERYTHING = ["rtstruct", "segmentation", "segmentation-labelmap"]
+EVERYTHING = ["rtstruct", "segmentation", "segmentation-labelmap", "preview", "preview-pdf"]
 FILES = ["nifti", "nifti-structures"]
 
 
@@ -540,12 +540,12 @@ def test_every_object_that_a_destination_gets_waits_under_a_uid_of_its_own(room:
         *(("pacs", kind) for kind in EVERYTHING),
         *(("export", kind) for kind in FILES),
     ]
-    assert len({each.sop_instance_uid for each in deliveries}) == 5
+    assert len({each.sop_instance_uid for each in deliveries}) == 7
     for each in deliveries:
         assert sop_instance_uid(each.file) == each.sop_instance_uid
         if each.kind.sop_class_uid is not None:
             assert pydicom.dcmread(each.file).SOPClassUID == each.kind.sop_class_uid
-    assert len(room.engine.under_way()) == 5
+    assert len(room.engine.under_way()) == 7
     assert room.told.codes == []
 
 
@@ -565,7 +565,7 @@ def test_after_a_crash_the_objects_that_were_made_are_sent_and_not_others(room: 
     room.worker.contour(job.id)
     assert room.models.asked == 1
     assert {file: file.read_bytes() for file in folder.rglob("*.dcm")} == before
-    assert len(room.ledger.deliveries(job.id)) == 5
+    assert len(room.ledger.deliveries(job.id)) == 7
 
 
 def test_an_object_that_cannot_be_made_is_told_and_the_others_leave(room: Room, monkeypatch) -> None:
