@@ -1,5 +1,5 @@
 # Two commands: `make demo` runs the main job, `make test` runs every test. Each installs what it needs.
-.PHONY: setup demo test bench check format docs fuzz peers-table hosts chaos power-loss
+.PHONY: setup demo test bench check format docs fuzz peers-table hosts chaos power-loss evaluation
 
 setup:
 	@setup/environment.sh
@@ -34,6 +34,11 @@ DATABASE ?= sqlite
 chaos: setup
 	@setup/debian.sh
 	PYTHONPATH=tests .venv/bin/python -m faults.chaos --series $(SERIES) --database $(DATABASE) $(if $(SEED),--seed $(SEED))
+
+# 60 phantom CTs contoured, edited in known ways, sent back and measured, and the model that follows promoted.
+evaluation: setup
+	@setup/debian.sh
+	EVALUATION=long .venv/bin/pytest -m evaluation tests/acceptance/test_evaluation_end_to_end.py
 
 # Cuts the power of the disk that spool and database lie on (root only): build/power-loss.json.
 CUTS ?= 50

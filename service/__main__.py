@@ -8,8 +8,8 @@ from importlib import import_module
 import typer
 
 COMMAND_FILES = (
-    "node", "configuration", "backlog", "backup", "delivery", "contouring",
-    "users", "audit", "phantom", "models", "data", "training", "evaluation", "demo",
+    "node", "configuration", "backlog", "backup", "promotion", "delivery", "pull", "contouring",
+    "users", "audit", "quality", "phantom", "models", "data", "training", "evaluation", "demo",
 )  # fmt: skip
 
 

@@ -19,12 +19,14 @@ not of the same size. Slices may be spaced unevenly: distances are exact on any 
 ``msd_mm``            the mean of the two directions' means (Sartor)
 ``surface_dice``      SD: the part of both surfaces' area within a tolerance of the other (Huang)
 ``surface_overlap``   SO: the same of one surface alone, the answer's or the truth's (Huang)
+``added_path_mm``     APL of each slice: the truth's outline where the answer has none (Vaassen 2020)
 ``volume_cm3``        voxel count times voxel volume
 ====================  ======================================================================================
 
 Where both masks are empty, overlaps are 1; where one is, they are 0, and there is no distance.
 """
 
+from models.metrics.added_path import added_path_mm
 from models.metrics.overlap import dice, jaccard, slice_dice, volume_cm3
 from models.metrics.surface_area import SurfaceElements, surface_elements
 from models.metrics.surface_distances import SurfaceDistances, slice_hd95_mm, surface_distances
@@ -32,6 +34,7 @@ from models.metrics.surface_distances import SurfaceDistances, slice_hd95_mm, su
 __all__ = [
     "SurfaceDistances",
     "SurfaceElements",
+    "added_path_mm",
     "dice",
     "jaccard",
     "slice_dice",

@@ -126,7 +126,7 @@ def draw_worst(worst: WorstCase, file: Path) -> None:
     """Draw the slices side by side, the CT with the contours of truth and answer; save a PNG."""
     rows, columns = worst.planes[0].hu.shape
     height = min(2.0, worst.pixel_aspect * rows / columns) * _INCHES + 0.9  # title and legend
-    figure = _figure((_INCHES * len(worst.planes), height), "black")
+    figure = new_figure((_INCHES * len(worst.planes), height), "black")
     axes = figure.subplots(1, len(worst.planes), squeeze=False)[0]
     for axis, plane in zip(axes, worst.planes, strict=True):
         _draw_plane(axis, plane, worst.pixel_aspect)
@@ -134,7 +134,7 @@ def draw_worst(worst: WorstCase, file: Path) -> None:
     figure.suptitle(worst.title, color="white", fontsize=11)
     figure.text(0.35, 0.01, "truth", color=TRUTH_COLOR, ha="center")
     figure.text(0.65, 0.01, "answer (dashed)", color=ANSWER_COLOR, ha="center")
-    _save(figure, file)
+    save_figure(figure, file)
 
 
 def _draw_plane(axis: Axes, plane: Plane, aspect: float) -> None:
@@ -161,7 +161,7 @@ def draw_box_plot(values: Mapping[str, Sequence[float]], label: str, file: Path)
         label: of the axis of values.
         file: the PNG.
     """
-    figure = _figure((max(4.0, 1.4 + 0.75 * len(values)), 4.2), "white")
+    figure = new_figure((max(4.0, 1.4 + 0.75 * len(values)), 4.2), "white")
     axis = figure.subplots()
     axis.boxplot(
         list(values.values()),
@@ -179,10 +179,11 @@ def draw_box_plot(values: Mapping[str, Sequence[float]], label: str, file: Path)
     axis.set_ylabel(label)
     axis.tick_params(axis="x", labelrotation=45 if len(values) > 4 else 0, labelsize=8)
     axis.grid(axis="y", alpha=0.3)
-    _save(figure, file)
+    save_figure(figure, file)
 
 
-def _figure(size: tuple[float, float], color: str) -> Figure:
+def new_figure(size: tuple[float, float], color: str) -> Figure:
+    """An empty one, width and height in inches, that needs no display."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -191,6 +192,7 @@ def _figure(size: tuple[float, float], color: str) -> Figure:
     return figure
 
 
-def _save(figure: Figure, file: Path) -> None:
+def save_figure(figure: Figure, file: Path) -> None:
+    """As a PNG; its folder is made."""
     file.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(file, dpi=100, facecolor=figure.get_facecolor())

@@ -5,6 +5,8 @@ from __future__ import annotations
 import ipaddress
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from service.config.return_address import archives_of
+
 if TYPE_CHECKING:
     from service.config.site import Sender, Site
     from service.dicom.transport_security import PeerCertificate
@@ -46,12 +48,23 @@ def judge(
         return CALLED_AE_TITLE
     if calling.strip() == site.node.ae_title and _is_this_machine(address, site.node.bind):
         return None  # the node's own health check
+    if is_pulled(site, calling, address):
+        return None
     if calling.strip() not in site.senders:
         return None if calling.strip() in _answering(site) else CALLING_AE_TITLE
     sender = site.senders[calling.strip()]
     if sender is not None and sender.addresses and not _lies_in(address, sender.addresses):
         return ADDRESS
     return _judge_certificate(sender, connection) if sender is not None else None
+
+
+def is_pulled(site: Site, calling: str, address: str) -> bool:
+    """Whether this is `delineate pull`, which hands on what it was sent by an archive, in the archive's name.
+
+    It may store only series that were ordered.
+    """
+    hands_on = any(archive.retrieve != "move" for archive in archives_of(site, calling))
+    return hands_on and _is_this_machine(address, site.node.bind)
 
 
 def _answering(site: Site) -> set[str]:

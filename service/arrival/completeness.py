@@ -1,8 +1,9 @@
 """When a series is complete.
 
 Never while an association that delivered to it is open, and never because one broke off. At once when the
-sender, asked after the last arrival, has exactly as many instances. Else after a silence of the floor for its
-sender, or of ten times the longest gap between two of its instances if that is more.
+sender, asked after the last arrival, has exactly as many instances, or the archive that it was pulled from:
+nothing more will come from there, so that what is wrong with it is said at once too. Else after a silence of
+the floor for its sender, or of ten times the longest gap between two of its instances if that is more.
 
 A series with a hole, too few slices or fewer instances than its sender counts, or whose sender broke off,
 waits for the rest. At the hard timeout it is refused. If it was not the sender that broke off but the node
@@ -212,13 +213,17 @@ class Tracker:
                     )
         return asked
 
-    def answer(self, question: Question, count: int | None) -> None:
-        """The sender has ``count`` instances of the series; None if it does not say."""
+    def answer(self, question: Question, count: int | None, *, final: bool = False) -> None:
+        """The sender has ``count`` instances of the series; None if it does not say.
+
+        ``final`` says that nothing beyond them will come.
+        """
         with self._lock:
             gathering = self._watched.get(question.series_instance_uid)
             if gathering is not None:
                 gathering.asking = False
                 gathering.expected = count
+                gathering.count_is_final = final
                 gathering.answered_changes = question.changes
 
     def _add(self, association: int, instance: ReceivedInstance, new: bool, history: History | None) -> bool:
@@ -247,8 +252,10 @@ class Tracker:
         folder = self._folder(uid)
         if gathering.is_repeat:
             return self._came_again(uid, gathering, folder) if quiet else None
-        if gathering.count_is_reached and gathering.defect_of_slices(rules) is None:
-            return gathering.received(folder)
+        if gathering.count_is_reached:
+            defect = gathering.defect_of_slices(rules)
+            if defect is None or gathering.count_is_final:
+                return gathering.received(folder, defect=defect)
         if not quiet:
             return None
         defect = gathering.defect(rules)

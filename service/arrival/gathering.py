@@ -81,6 +81,7 @@ class Gathering:
         self.asking = False
         self.asked_at = 0.0
         self.expected: int | None = None
+        self.count_is_final = False
         self.answered_changes = -1
         self.announced = False
         self.slices_came_late = False

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from service.arrival.instance import Claim, Header, Origin
+    from service.backlog.pull_orders import PullOrders
     from service.backlog.records import ReceivedInstance
     from service.backlog.spool import Spool, Stored
 
@@ -59,6 +60,7 @@ class Intake:
         reserve_bytes: free space under which nothing more is taken.
         clock: seconds since the epoch.
         authorised: the caller may store, and not only ask whether we are there.
+        ordered: only series may be stored that are ordered here; None for all.
     """
 
     def __init__(  # noqa: PLR0913 - one argument each for what it works with
@@ -72,7 +74,10 @@ class Intake:
         reserve_bytes: int,
         clock: Callable[[], float],
         authorised: bool = True,
+        ordered: PullOrders | None = None,
     ) -> None:
+        self._ordered = ordered
+        self._known_orders: dict[str, bool] = {}
         self._authorised = authorised
         self.association = association
         self._origin = origin
@@ -139,6 +144,8 @@ class Intake:
         if self._spool.over_budget.exists():
             raise SpoolUnavailable("spool.over-budget", "The storage folder is larger than disk.budget_gb.")
         header = check_header(parts, claim)
+        if self._ordered is not None:
+            self._must_be_ordered(header.series_instance_uid, self._ordered)
         failpoints.reach("arrival.receiving")
         pieces: list[bytes | bytearray | memoryview] = [file_header(claim, self._origin), *parts]
         if claim.sop_class_uid == RTStructureSetStorage:
@@ -150,6 +157,15 @@ class Intake:
             _log.error("instance.conflict", ae_title=self._origin.calling_ae_title, status="0111")
             return Answer(StoreStatus.DUPLICATE_SOP_INSTANCE, "another data set with this UID is stored here")
         return Answer(StoreStatus.SUCCESS)
+
+    def _must_be_ordered(self, series_instance_uid: str, orders: PullOrders) -> None:
+        known = self._known_orders
+        if series_instance_uid not in known:
+            order = orders.find(series_instance_uid, self._origin.calling_ae_title)
+            known[series_instance_uid] = order is not None
+        if not known[series_instance_uid]:
+            sentence = "The archive sent a series that was not asked for. Have the archive repaired."
+            raise InstanceRefused("instance.not-ordered", sentence, status=StoreStatus.NOT_AUTHORISED)
 
     def _tell(self, header: Header, claim: Claim, stored: Stored) -> None:
         instance = header.as_received(claim.transfer_syntax_uid, self._origin, self._clock(), stored.file)

@@ -9,8 +9,9 @@ from service.backlog.delivery_records import newest_of
 from service.backlog.engine import CONTOUR, DELIVER
 from service.backlog.ledger import contour_key
 from service.backlog.ledger_deliveries import OPEN
+from service.backlog.operations import contour_queue
 from service.backlog.records import DeliveryState, JobState
-from service.backlog.trial_names import is_trial
+from service.backlog.trial_names import is_shadow, is_trial
 from service.log import EventLog
 
 if TYPE_CHECKING:
@@ -112,7 +113,8 @@ class JobMaker:
         )
         reason = self._reason_to_hold(conn, order, predecessor, sets_before)
         if reason is None:
-            self._engine.submit(conn, CONTOUR, contour_key(job.id), job.id, priority=routed.priority)
+            key = contour_key(job.id)
+            self._engine.submit(conn, contour_queue(job), key, job.id, priority=routed.priority)
         else:
             job = self._ledger.move_job(conn, job.id, JobState.HELD, code=reason[0], sentence=reason[1])
             made.held.append((*reason, job.id))
@@ -168,6 +170,8 @@ class JobMaker:
     def _reason_to_hold(
         self, conn: sa.Connection, order: Order, predecessor: Job | None, sets_before: int
     ) -> tuple[str, str] | None:
+        if is_shadow(order.routed.protocol):
+            return None  # it leaves the node in no case, so nobody has to look first
         node = order.loaded.site.node
         if order.series.doubt is not None:
             return order.series.doubt

@@ -17,7 +17,9 @@ from service.arrival.recording import Recorder
 from service.arrival.recovery import SeriesMemory
 from service.backlog.engine import EngineClient
 from service.backlog.ledger import Ledger
+from service.backlog.pull_orders import PullOrders
 from service.backlog.spool import Spool
+from service.config.return_address import archives_of
 from service.log import EventLog
 
 if TYPE_CHECKING:
@@ -75,6 +77,7 @@ class Reception:
         self._clock = clock
         self._memory = SeriesMemory(spool, ledger)
         self._tracker = Tracker(self._rules, self._memory.history, spool.series_folder)
+        self._orders = PullOrders(spool.storage, clock)
         self._recorder = Recorder(ledger, engine, notify, clock)
         self._notify = notify
         self._askers = ThreadPoolExecutor(max_workers=4, thread_name_prefix="find")
@@ -171,8 +174,9 @@ class Reception:
             if conflicts
             else []
         )
+        order = self._orders.find(uid, series.calling_ae_title)
         try:
-            self._recorder.record(series, loaded, notes)
+            self._recorder.record(series, loaded, notes, order)
         except Exception as error:  # noqa: BLE001 - one series must not stop the others
             self._failures[uid] += 1
             wait = min(_FIRST_RETRY_SECONDS * 2 ** (self._failures[uid] - 1), _LONGEST_RETRY_SECONDS)
@@ -184,24 +188,30 @@ class Reception:
         with self._lock:
             self._conflicts.pop(uid, None)
         self._failures.pop(uid, None)
+        if order is not None:
+            self._orders.fulfil(uid)
         self._tracker.settled(uid)
 
     def _ask(self, question: Question, loaded: LoadedSite) -> None:
         count = None
+        order = self._orders.find(question.series_instance_uid, question.calling_ae_title)
         try:
             sender = loaded.sender(question.calling_ae_title)
-            if sender is not None and sender.port is not None:
+            if order is not None:
+                count = order.instances or None
+            elif sender is not None and sender.find_count and sender.port is not None:
                 host = sender.host or question.sender_address
                 own = loaded.site.node.ae_title
                 count = ask_sender(question, own_ae_title=own, host=host, port=sender.port, tls=sender.tls)
         except Exception as error:  # noqa: BLE001 - whatever a sender answers, the series must not wait for ever
             _log.failure("find.failed", error, ae_title=question.calling_ae_title)
         finally:
-            self._tracker.answer(question, count)
+            self._tracker.answer(question, count, final=order is not None and count is not None)
             self.wake.set()
 
     def _rules(self, calling_ae_title: str) -> Rules:
         node, sender = self._loaded.site.node, self._loaded.sender(calling_ae_title)
         floor = sender.quiet_seconds if sender is not None else None
         ask = sender is not None and sender.find_count and sender.port is not None
+        ask = ask or bool(archives_of(self._loaded.site, calling_ae_title))
         return Rules(floor or node.quiet_seconds, node.hard_timeout_seconds, node.minimum_slices, ask)

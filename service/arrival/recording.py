@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from service.arrival.jobs_of_series import JobMaker
-from service.arrival.routing import Decision, route
+from service.arrival.pulled import decide
+from service.arrival.routing import Decision
 from service.arrival.sent_again import SentAgain
 from service.arrival.series_headers import identity_of, read_headers
 from service.backlog.records import PatientIdentity, SeriesState
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from service.backlog.engine import EngineClient
     from service.backlog.ledger import Ledger
     from service.backlog.notify import Notifies
+    from service.backlog.pull_orders import PullOrder
     from service.backlog.records import ReceivedInstance, ReceivedSeries, RecordedSeries
     from service.config.reader import LoadedSite
 
@@ -76,18 +78,25 @@ class Recorder:
         self._sent_again = SentAgain(ledger, engine, self._jobs, clock)
         self._ahead: dict[str, _ReadAhead] = {}
 
-    def record(self, series: ReceivedSeries, loaded: LoadedSite, notes: Sequence[str] = ()) -> None:
+    def record(
+        self,
+        series: ReceivedSeries,
+        loaded: LoadedSite,
+        notes: Sequence[str] = (),
+        order: PullOrder | None = None,
+    ) -> None:
         """Route a series and write down what becomes of it; safe to repeat after a crash at any point.
 
         Args:
             series: complete, or refused.
             loaded: the configuration in force.
             notes: sentences that must stand in the structure sets.
+            order: by which it was pulled from an archive, if it was.
 
         Raises:
             Exception: whatever keeps the database or the spool from being used; nothing was written then.
         """
-        identity, outcome = self._decide(series, loaded)
+        identity, outcome = self._decide(series, loaded, order)
         reach("arrival.between-file-and-ledger")
         with self._ledger.begin() as conn:
             known = self._ledger.find_series(series.series_instance_uid, conn)
@@ -95,6 +104,8 @@ class Recorder:
             series_id = self._ledger.record_series(
                 conn, series, identity, outcome.state, outcome.code, outcome.sentence
             )
+            if order is not None:
+                self._tell_order(conn, series_id, series, order)
             if outcome.decision.reasons:
                 self._tell_routing(conn, series_id, outcome.decision)
             made = self._jobs.make(conn, series, series_id, outcome.decision, loaded, notes, repeat=repeat)
@@ -109,7 +120,7 @@ class Recorder:
             slices=len(outcome.decision.slices),
             count=len(made.created),
         )
-        if repeat:
+        if repeat and order is None:
             new = {job.id for job in made.created}
             self._sent_again.follow(series, series_id, outcome.decision, loaded, new)
 
@@ -156,7 +167,9 @@ class Recorder:
             if known is not None:
                 self._ledger.add_event(conn, series_id=known.id, code="instance.conflict", sentence=sentence)
 
-    def _decide(self, series: ReceivedSeries, loaded: LoadedSite) -> tuple[PatientIdentity, _Outcome]:
+    def _decide(
+        self, series: ReceivedSeries, loaded: LoadedSite, order: PullOrder | None
+    ) -> tuple[PatientIdentity, _Outcome]:
         if series.refusal is not None:
             return self._identity(series, loaded), _Outcome(SeriesState.REFUSED, *series.refusal)
         try:
@@ -165,8 +178,7 @@ class Recorder:
             return PatientIdentity(), _Outcome(SeriesState.REFUSED, refusal.code, refusal.sentence)
         identity = identity_of(headers[0])
         try:
-            titles = series.calling_ae_title, series.called_ae_title
-            decision = route(headers, *titles, loaded, series.sender_address)
+            decision = decide(headers, series, loaded, order)
         except SeriesRefused as refusal:
             return identity, _Outcome(SeriesState.REFUSED, refusal.code, refusal.sentence)
         if decision.only_localizers:
@@ -188,6 +200,15 @@ class Recorder:
             return identity_of(read_headers(series.instances[:1], loaded)[0])
         except SeriesRefused:
             return PatientIdentity()
+
+    def _tell_order(
+        self, conn: sa.Connection, series_id: int, series: ReceivedSeries, order: PullOrder
+    ) -> None:
+        facts = {"archive": order.archive, "instances": len(series.instances), "promised": order.instances}
+        sentence = f"Pulled from the archive {order.archive}."
+        self._ledger.add_event(
+            conn, series_id=series_id, code="series.pulled", sentence=sentence, who=order.who, facts=facts
+        )
 
     def _tell_routing(self, conn: sa.Connection, series_id: int, decision: Decision) -> None:
         said = [

@@ -4,13 +4,13 @@ Sentences name keywords and what the file asks for, never what a header holds: t
 
 Several routes may give the same (series, protocol). They make one job: its destinations are those of all, the
 smallest priority counts, and where modes differ the most careful: shadow before hold before send. A route
-that is off counts for nothing.
+that is off counts for nothing. A protocol with a candidate for its model gives one more job, last in line.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from pydicom import Dataset
@@ -18,6 +18,7 @@ from pydicom import Dataset
 from service.arrival.attributes import Attributes, Undecided
 from service.arrival.localizers import separate
 from service.backlog.records import Mode
+from service.backlog.trial_names import is_shadow, shadow_name
 from service.config.consistency import SENDER
 from service.config.criteria import AE_KEYS, CompiledCriterion, compile_criterion
 from service.config.reader import LoadedSite
@@ -26,6 +27,7 @@ from service.config.site import Destination
 from service.errors import SeriesRefused
 
 _MOST_CAREFUL_FIRST: Final = (Mode.SHADOW, Mode.HOLD, Mode.SEND)
+_AFTER_ALL_OTHERS: Final = 1000
 _LEAST_FIRST: Final = ("ignore", "send_same", "contour_again")
 _ALWAYS_READ: Final = ("ImageType", "ImageOrientationPatient", "SpecificCharacterSet")
 
@@ -52,7 +54,7 @@ class RoutedJob:
     """One protocol for the series.
 
     Attributes:
-        protocol: name in the configuration.
+        protocol: name in the configuration, or ``shadow:<name>`` for the candidate beside its model.
         destinations: names in the configuration, or ``sender:<AE title>``.
         mode: send, hold or shadow; never off.
         priority: 1 runs first.
@@ -190,9 +192,22 @@ def _jobs(
     for one in matching:
         for protocol in [one.contour] if isinstance(one.contour, str) else one.contour:
             asked.setdefault(protocol, []).append(one)
-    return [
+    jobs = [
         _merged(protocol, routes, calling_ae, sender_address, loaded) for protocol, routes in asked.items()
     ]
+    with_candidate = {name for name, protocol in loaded.site.protocols.items() if protocol.shadow is not None}
+    return jobs + [_shadow_of(job) for job in jobs if job.protocol in with_candidate]
+
+
+def _shadow_of(job: RoutedJob) -> RoutedJob:
+    """The same CT for the candidate beside the protocol's model: it goes nowhere, and comes last."""
+    return replace(
+        job,
+        protocol=shadow_name(job.protocol),
+        destinations=(),
+        mode=Mode.SHADOW,
+        priority=_AFTER_ALL_OTHERS,
+    )
 
 
 def _merged(
@@ -234,6 +249,7 @@ def _with_conflicts(
             f"{job.protocol} is {job.mode} because another route says so"
             for job in jobs
             if reason.route in job.routes and job.mode is not modes[reason.route]
+            if not is_shadow(job.protocol)
         ]
         sentence = "; but ".join([reason.sentence, *changed])
         said.append(RouteReason(reason.route, reason.matched, sentence, reason.keywords))

@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Final
 
 from pynetdicom import _config
 
-from service.arrival.admission import LIMIT, SHUTTING_DOWN, Rejection, judge
+from service.arrival.admission import LIMIT, SHUTTING_DOWN, Rejection, is_pulled, judge
 from service.arrival.association import ReceivingAssociation
 from service.arrival.intake import Arrivals, Intake
 from service.arrival.listener import Listener
+from service.backlog.pull_orders import PullOrders
 from service.dicom.transport_security import ServerCredentials
 from service.errors import NodeError
 from service.log import EventLog
@@ -62,6 +63,7 @@ class StorageScp:
         self._spool = spool
         self._arrivals = arrivals
         self._clock = clock
+        self._orders = PullOrders(spool.storage, clock)
         self._lock = threading.Lock()
         self._open: dict[ReceivingAssociation, Intake | None] = {}
         self._numbers = itertools.count(1)
@@ -161,6 +163,8 @@ class StorageScp:
 
     def serve(self, association: ReceivingAssociation, origin: Origin) -> Intake:
         """See :class:`service.arrival.association.Host`."""
+        site, title = self._site(), origin.calling_ae_title
+        ordered = self._orders if is_pulled(site, title, origin.address) else None
         intake = Intake(
             next(self._numbers),
             origin,
@@ -169,7 +173,8 @@ class StorageScp:
             discard=self._node.accept_and_discard,
             reserve_bytes=int(self._node.disk.reserve_gb * 1e9),
             clock=self._clock,
-            authorised=origin.calling_ae_title in self._site().senders,
+            authorised=ordered is not None or title in site.senders,
+            ordered=ordered,
         )
         with self._lock:
             self._open[association] = intake

@@ -28,6 +28,7 @@ class Deed(StrEnum):
     """What kind of thing was done."""
 
     RECEIVED = "received"
+    PULLED = "pulled"
     SENT = "sent"
     CHANGED = "changed"
     LOOKED = "looked"
@@ -43,8 +44,10 @@ _DEED_OF: Final = {
     "audit": Deed.AUDIT_READ,
     "config": Deed.CONFIGURATION,
     "looked": Deed.LOOKED,
+    "pull": Deed.PULLED,
     "sign-in": Deed.SIGNED_IN,
     "destination": Deed.CHANGED,
+    "quality": Deed.CHANGED,
 }
 """By the first word of a code in the table ``audit``."""
 
@@ -117,6 +120,12 @@ class AuditTrail:
             ]
         return sorted(found, key=lambda entry: entry.at)[-limit if limit else 0 :]
 
+    def coded(self, code: str, since: float = 0.0) -> list[Entry]:
+        """Entries of that code in the table ``audit``, oldest first."""
+        a = people.audit
+        with self._ledger.reading() as conn:
+            return [*_of_audit(conn, since, now() + 1, a.c.code == code)][::-1]
+
     def _newest(self, entries: Iterator[Entry], limit: int | None) -> Iterator[Entry]:
         for count, entry in enumerate(entries):
             if limit is not None and count >= limit:
@@ -149,6 +158,8 @@ def _of_events(conn: sa.Connection, since: float, until: float) -> Iterator[Entr
 
 def _deed_of_event(code: str, who: str | None, facts: Mapping[str, Any]) -> Deed | None:
     """None for what the node did by itself with what it had."""
+    if code == "series.pulled":
+        return Deed.PULLED
     if "sender" in facts:
         return Deed.RECEIVED
     if "attempt" in facts:
@@ -158,10 +169,13 @@ def _deed_of_event(code: str, who: str | None, facts: Mapping[str, Any]) -> Deed
     return None if who is None else Deed.CHANGED
 
 
-def _of_audit(conn: sa.Connection, since: float, until: float) -> Iterator[Entry]:
+def _of_audit(
+    conn: sa.Connection, since: float, until: float, *further: sa.ColumnElement[bool]
+) -> Iterator[Entry]:
     """Newest first."""
     a = people.audit
-    query = sa.select(a).where(a.c.at >= since, a.c.at < until).order_by(a.c.at.desc(), a.c.id.desc())
+    query = sa.select(a).where(a.c.at >= since, a.c.at < until, *further)
+    query = query.order_by(a.c.at.desc(), a.c.id.desc())
     for row in conn.execute(query.execution_options(yield_per=_BATCH)).mappings():
         same = {name: row[name] for name in ("at", "code", "who", "address", "succeeded", "job_id")}
         deed = _DEED_OF[row["code"].partition(".")[0]]

@@ -32,6 +32,7 @@ _TRANSFERRED: Final = ("110104", "DICOM Instances Transferred")
 _ALERT: Final = ("110113", "Security Alert")
 _MESSAGES: Final[Mapping[Deed, tuple[_Code, str]]] = {
     Deed.RECEIVED: (_TRANSFERRED, "C"),
+    Deed.PULLED: (("110112", "Query"), "E"),
     Deed.SENT: (_TRANSFERRED, "C"),
     Deed.CHANGED: (_ACCESSED, "U"),
     Deed.LOOKED: (_ACCESSED, "R"),

@@ -15,6 +15,7 @@ import sqlalchemy as sa
 from service.backlog import ledger_tables as tables
 from service.backlog.database import LedgerRefused, connect, sqlite_file
 from service.backlog.ledger_retention import EndedSeries, RetentionLedger
+from service.backlog.ledger_review_files import clear_series, has_kept_review
 from service.backlog.records import PatientIdentity
 
 _CLEARED: Final = "cleared"  # begins what stands in the place of a UID and of a folder
@@ -70,6 +71,7 @@ class ErasureLedger(RetentionLedger):
         in_use_by_job = sa.exists().where(j.c.series_id == s.c.id, in_use)
         query = sa.select(s.c.id, s.c.series_instance_uid)
         query = query.where(s.c.purged_at.is_not(None), s.c.last_at < before, ~in_use_by_job)
+        query = query.where(~has_kept_review(s.c.id))
         query = query.where(~s.c.series_instance_uid.startswith(f"{_CLEARED}."))
         if series_ids is not None:
             query = query.where(s.c.id.in_(series_ids))
@@ -82,6 +84,7 @@ class ErasureLedger(RetentionLedger):
                 conn.execute(sa.update(s).where(s.c.id == row.id).values(**values))
                 same = tables.resent.c.series_instance_uid == row.series_instance_uid
                 conn.execute(sa.delete(tables.resent).where(same))
+                clear_series(conn, row.id)
                 self.add_event(conn, series_id=row.id, code="series.identity-cleared", who=who)
         return len(rows)
 

@@ -15,6 +15,7 @@ from service.backlog import ledger_tables as tables
 from service.backlog.database import LedgerRefused, now
 from service.backlog.ledger_series import SeriesLedger
 from service.backlog.records import JOB_ARROWS, Job, JobState, Mode
+from service.backlog.trial_names import no_shadow
 
 _LETTERS: Final = "23456789abcdefghjkmnpqrstuvwxyz"  # none that is mistaken for another on the telephone
 _ID_LENGTH: Final = 8
@@ -116,6 +117,21 @@ class JobLedger(SeriesLedger):
             conditions.append(tables.series.c.study_instance_uid == study_uid)
         with self.reading() as conn:
             return self._select(conn, *conditions, limit=limit)
+
+    def awaits_contouring(self, conn: sa.Connection | None = None) -> bool:
+        """Whether a job waits for a model, or is in one, that somebody waits for: any but shadows."""
+        return self._awaits(no_shadow(tables.job.c.protocol), conn)
+
+    def awaits_shadows(self, conn: sa.Connection | None = None) -> bool:
+        """Whether a shadow waits for a model, or is in one."""
+        return self._awaits(~no_shadow(tables.job.c.protocol), conn)
+
+    def _awaits(self, which: sa.ColumnElement[bool], conn: sa.Connection | None) -> bool:
+        t = tables.job
+        states = [JobState.QUEUED.value, JobState.CONTOURING.value]
+        query = sa.select(t.c.id).where(t.c.state.in_(states), which).limit(1)
+        with self._joined(conn) as joined:
+            return joined.execute(query).first() is not None
 
     def latest_job(
         self, series_instance_uid: str, protocol: str, conn: sa.Connection | None = None

@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from service.backlog import ledger_tables as tables
 from service.backlog.commitment_tables import commitment, commitment_asked, commitment_request
 from service.backlog.database import now
+from service.backlog.ledger_review_files import forget_series
 from service.backlog.ledger_story import StoryLedger
 from service.backlog.records import JobState, SeriesState
 
@@ -154,6 +155,7 @@ def _forget(conn: sa.Connection, series: EndedSeries) -> None:
         conn.execute(sa.delete(table).where(table.c.delivery_id.in_(deliveries)))
     for table in (d, tables.finding):
         conn.execute(sa.delete(table).where(table.c.job_id.in_(series.job_ids)))
+    forget_series(conn, series.id)
     conn.execute(sa.delete(tables.job).where(tables.job.c.series_id == series.id))
     conn.execute(sa.delete(tables.series).where(tables.series.c.id == series.id))
     e = tables.event  # last: the database refuses to forget what happened to something that it still holds

@@ -12,9 +12,9 @@ from models.volume import Finding, Severity
 from service.backlog import ledger_tables as tables
 from service.backlog.commitment_records import Commitment
 from service.backlog.database import now
-from service.backlog.ledger_commitments import CommitmentLedger
+from service.backlog.ledger_reviews import ReviewLedger
 from service.backlog.records import Delivery, Job, JobState, PatientIdentity, RecordedSeries
-from service.backlog.trial_names import no_trial
+from service.backlog.trial_names import no_shadow, no_trial
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -105,7 +105,10 @@ class JobSearch:
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """How many there are in each state, and how long the oldest queued job has waited (seconds)."""
+    """How many there are in each state, and how long the oldest queued job has waited (seconds).
+
+    A shadow waits for no one's sake and does not count there.
+    """
 
     series: Mapping[str, int]
     jobs: Mapping[str, int]
@@ -113,7 +116,7 @@ class Counts:
     longest_wait_seconds: float
 
 
-class StoryLedger(CommitmentLedger):
+class StoryLedger(ReviewLedger):
     """What people read."""
 
     def story(self, job_id: str) -> Story:
@@ -196,7 +199,8 @@ class StoryLedger(CommitmentLedger):
     def counts(self) -> Counts:
         """How many series, jobs and deliveries there are in each state."""
         with self.reading() as conn:
-            queued = tables.job.c.state == JobState.QUEUED.value
+            waits = no_shadow(tables.job.c.protocol)
+            queued = (tables.job.c.state == JobState.QUEUED.value) & waits
             oldest = conn.execute(sa.select(sa.func.min(tables.job.c.created_at)).where(queued)).scalar()
             return Counts(
                 series=_by_state(conn, tables.series),

@@ -10,7 +10,11 @@ from typing import Final
 
 import sqlalchemy as sa
 
-from service.backlog import account_tables, commitment_tables  # noqa: F401 - their tables join the metadata
+from service.backlog import (  # noqa: F401 - their tables join the metadata
+    account_tables,
+    commitment_tables,
+    review_tables,
+)
 from service.backlog import ledger_tables as tables
 
 _REFUSAL: Final = "the audit trail is append-only"
@@ -67,6 +71,10 @@ def _commitments(_conn: sa.Connection) -> None:
     """Version 3: tables of storage commitment; nothing that was there changes."""
 
 
+def _reviews(_conn: sa.Connection) -> None:
+    """Version 4: tables of evaluation; nothing that was there changes."""
+
+
 def _several_objects(conn: sa.Connection) -> None:
     """Version 5: a delivery says which object it brings; those that were there brought structure sets."""
     t = tables.delivery
@@ -96,5 +104,6 @@ _STEPS: Final[dict[int, Callable[[sa.Connection], None]]] = {
     1: _first,
     2: _append_only,
     3: _commitments,
+    4: _reviews,
     5: _several_objects,
 }

@@ -15,10 +15,11 @@ import sqlalchemy as sa
 from service.backlog.commitment_records import AskedState, CommitmentState
 from service.backlog.database import now
 from service.backlog.delivery_records import newest_of
-from service.backlog.engine import COMMIT, CONTOUR, DELIVER, EngineClient
+from service.backlog.engine import COMMIT, CONTOUR, DELIVER, SHADOW, EngineClient
 from service.backlog.ledger import Ledger, LedgerRefused, contour_key, deliver_key
 from service.backlog.ledger_deliveries import OPEN
 from service.backlog.records import Delivery, DeliveryState, Job, JobState, Mode
+from service.backlog.trial_names import is_shadow
 from service.config.output_objects import ObjectKind
 
 _WANT_SENDING: Final = (DeliveryState.WAITING, DeliveryState.RETRYING, DeliveryState.SENDING)
@@ -144,7 +145,7 @@ class Operations:
         """What the ledger says of a row that the engine gave up; for :class:`EngineWorker`'s ``on_dead``."""
         sentence = "The node gave this up after it had failed in an unforeseen way. See the log, then retry."
         with self._ledger.begin() as conn:
-            if queue == CONTOUR:
+            if queue in (CONTOUR, SHADOW):
                 job = self._ledger.job(payload, conn)
                 if job.state in (JobState.QUEUED, JobState.CONTOURING):
                     self._ledger.move_job(
@@ -243,6 +244,9 @@ class Operations:
         file: Path | None = None,
         sop_instance_uid: str | None = None,
     ) -> Delivery:
+        if is_shadow(job.protocol):
+            refusal = f"Job {job.id} runs in the shadow: nothing of it is sent. Promote its model first."
+            raise LedgerRefused("shadow.never-sent", refusal)
         known = {each.id for each in self._ledger.deliveries(job.id, conn)}
         delivery = self._ledger.resend(
             conn,
@@ -260,7 +264,7 @@ class Operations:
 
     def _submit_job(self, conn: sa.Connection, job: Job) -> None:
         key = contour_key(job.id, self._ledger.next_submission(conn, job.id))
-        self._engine.submit(conn, CONTOUR, key, job.id, priority=job.priority)
+        self._engine.submit(conn, contour_queue(job), key, job.id, priority=job.priority)
 
     def _submit_delivery(self, conn: sa.Connection, delivery: Delivery) -> None:
         submission = self._ledger.next_delivery_submission(conn, delivery.id)
@@ -272,6 +276,11 @@ class Operations:
         for each in deliveries:
             if each.state is not DeliveryState.SENDING:  # let the running transfer say how it ended
                 self._engine.cancel_all(f"{DELIVER}:{each.id}:")
+
+
+def contour_queue(job: Job) -> str:
+    """The queue that the job is contoured from."""
+    return SHADOW if is_shadow(job.protocol) else CONTOUR
 
 
 def _at_rest(since: float) -> bool:

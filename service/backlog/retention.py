@@ -82,6 +82,7 @@ class Retention:
         spool: where the files are.
         node: the limits.
         delete_engine_rows: :meth:`EngineClient.delete_finished`; None leaves the engine alone.
+        review_days: how long structure sets that are reviews of ours are kept (``evaluation.keep_days``).
     """
 
     def __init__(
@@ -90,7 +91,10 @@ class Retention:
         spool: Spool,
         node: Node,
         delete_engine_rows: Callable[[float], int] | None = None,
+        *,
+        review_days: float = 365,
     ) -> None:
+        self._review_days = review_days
         self._ledger = ledger
         self._spool = spool
         self._keep = node.retention
@@ -161,10 +165,18 @@ class Retention:
         sets_before = at - self._keep.structure_set_days * _DAY
         due = [self.due_series(series, ct_before) for series in self._ledger.ended_series(ct_before)]
         due += [self.due_job(job_id, sets_before) for job_id in self._ledger.ended_jobs(sets_before)]
-        due += old_files(self._spool.structure_sets.glob("*.dcm"), sets_before)
+        due += self._due_received_sets(sets_before, at - self._review_days * _DAY)
         due += old_files(self._spool.set_aside.rglob("*.dcm"), ct_before)
         due += old_files(self._spool.storage.rglob(".*.part"), at - _BROKEN_OFF_SECONDS)
         return due
+
+    def _due_received_sets(self, sets_before: float, reviews_before: float) -> list[Due]:
+        """Structure sets that were sent to us; those that are reviews have a time of their own."""
+        reviews = {file.name: came_at for file, came_at in self._ledger.kept_reviews().items()}
+        every = {file.name: file for file in self._spool.structure_sets.glob("*.dcm")}
+        due = old_files((file for name, file in every.items() if name not in reviews), sets_before)
+        old = (file for name, file in every.items() if reviews.get(name, reviews_before) < reviews_before)
+        return due + old_files(old, reviews_before)
 
     def _due_by_budget(self, at: float, due: list[Due]) -> tuple[list[Due], int]:
         """What must go early, the oldest first, and by how many bytes that is not enough."""
@@ -212,6 +224,7 @@ class Retention:
                 shutil.rmtree(path)
             else:
                 path.unlink(missing_ok=True)
+                self._ledger.reviewed_file_gone(path)
                 self._remove_if_empty(path.parent)
         return True
 

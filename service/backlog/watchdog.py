@@ -1,16 +1,17 @@
 """Raises what has been waiting too long: nobody looks at a page all day, and silence is taken for success.
 
-Each reason is told at most once in ``node.notify.again_minutes``, however many processes and machines watch:
-the database knows when it was told last.
+Each reason is told at most once in ``node.notify.again_minutes``, and some only once at all, however many
+processes and machines watch: the database knows when it was told last.
 """
 
 from __future__ import annotations
 
+import math
 import shutil
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -21,6 +22,7 @@ from service.backlog import ledger_tables as tables
 from service.backlog.database import now
 from service.backlog.ledger_series import insert_if_new
 from service.backlog.records import DeliveryState, JobState, SeriesState
+from service.backlog.trial_names import no_shadow
 from service.log import EventLog
 
 if TYPE_CHECKING:
@@ -44,12 +46,13 @@ _WANT_SENDING: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Alarm:
-    """Something that waits too long. ``reason`` is what it is told for at most once in a while."""
+    """Something that people must know; told for its ``reason`` at most once in a while, or ``once``."""
 
     reason: str
     code: str
     sentence: str
     job_id: str | None = None
+    once: bool = False
 
 
 class Watchdog:
@@ -61,6 +64,7 @@ class Watchdog:
         storage: the folder whose disk may be full.
         ages_seconds: since the last sign of life of each process of this machine.
         notify: who is told.
+        further: alarms of those who know more than this does.
     """
 
     def __init__(
@@ -70,23 +74,25 @@ class Watchdog:
         storage: Path,
         ages_seconds: Callable[[], Mapping[str, float]],
         notify: Notifies,
+        further: Callable[[], Iterable[Alarm]] = tuple,
     ) -> None:
         self._ledger = ledger
         self._node = node
         self._storage = storage
         self._ages_seconds = ages_seconds
         self._notify = notify
+        self._further = further
         self._told: dict[str, float] = {}
 
     def look(self) -> list[Alarm]:
         """Look once, and tell what has not been told just now; what was told."""
         try:
-            alarms = [*self._machine(), *self._waiting()]
+            alarms = [*self._machine(), *self._waiting(), *self._further()]
         except sa.exc.SQLAlchemyError as error:
             _log.failure("watchdog.database-unavailable", error)
             sentence = "The database does not answer: nothing is contoured or sent, images may be refused."
             alarms = [*self._machine(), Alarm("database", "watchdog.database", sentence)]
-        told = [alarm for alarm in alarms if self._is_due(alarm.reason)]
+        told = [alarm for alarm in alarms if self._is_due(alarm)]
         for alarm in told:
             _log.warning(alarm.code, job=alarm.job_id)
             self._notify.tell(alarm.code, alarm.sentence, alarm.job_id)
@@ -117,8 +123,8 @@ class Watchdog:
             ]
         yield from found
 
-    def _is_due(self, reason: str) -> bool:
-        again = self._node.notify.again_minutes * 60
+    def _is_due(self, alarm: Alarm) -> bool:
+        reason, again = alarm.reason, math.inf if alarm.once else self._node.notify.again_minutes * 60
         last = self._told.get(reason)
         if last is not None and time.monotonic() - last < again:
             return False
@@ -127,7 +133,7 @@ class Watchdog:
         try:
             with self._ledger.begin() as conn:
                 conn.execute(insert_if_new(conn, t).values(reason=reason, told_at=0.0))
-                ours = (t.c.reason == reason) & (t.c.told_at <= at - again)
+                ours = (t.c.reason == reason) & (t.c.told_at <= (0.0 if alarm.once else at - again))
                 return conn.execute(sa.update(t).where(ours).values(told_at=at)).rowcount == 1
         except sa.exc.SQLAlchemyError:  # then this process alone knows
             return True
@@ -144,7 +150,8 @@ def keep_watching(watchdog: Watchdog, stop: threading.Event, every_seconds: floa
 
 def _jobs(conn: sa.Connection, before: float, minutes: float) -> Iterator[Alarm]:
     j = tables.job
-    query = sa.select(j.c.id).where(j.c.state.in_(_WANT_CONTOURING), j.c.updated_at < before)
+    waiting = (j.c.state.in_(_WANT_CONTOURING), j.c.updated_at < before, no_shadow(j.c.protocol))
+    query = sa.select(j.c.id).where(*waiting)
     jobs = list(conn.execute(query.order_by(j.c.updated_at)).scalars())
     if jobs:
         sentence = (

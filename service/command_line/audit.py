@@ -39,6 +39,7 @@ def audit(
     from service.backlog.audit import AuditTrail
     from service.backlog.audit_messages import audit_messages
     from service.backlog.ledger import Ledger
+    from service.command_line.moments import seconds_of
     from service.config.in_force import load_in_force
 
     if as_json + as_csv + atna > 1:
@@ -49,8 +50,8 @@ def audit(
     ledger.check()
     try:
         trail = AuditTrail(ledger)
-        ends = None if until is None else _seconds(until, zone, "--until")
-        found = trail.entries(_seconds(since, zone, "--since") if since else 0.0, ends)
+        ends = None if until is None else seconds_of(until, zone, "--until")
+        found = trail.entries(seconds_of(since, zone, "--since") if since else 0.0, ends)
         trail.record("audit.read", who=getpass.getuser(), facts={"count": len(found)})
         if atna:
             for message in audit_messages(ledger, found, loaded.site.node.ae_title):
@@ -64,18 +65,6 @@ def audit(
             _print_table(found, zone)
     finally:
         ledger.close()
-
-
-def _seconds(text: str, zone: str, option: str) -> float:
-    from datetime import datetime
-    from zoneinfo import ZoneInfo
-
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        sentence = "a day or a time such as 2026-11-01 or 2026-11-01T13:30"
-        raise typer.BadParameter(sentence, param_hint=option) from None
-    return (moment if moment.tzinfo else moment.replace(tzinfo=ZoneInfo(zone))).timestamp()
 
 
 def _rows(entries: Sequence[Entry], zone: str) -> list[dict[str, object]]:

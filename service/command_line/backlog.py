@@ -165,7 +165,13 @@ def purge(
     loaded = _loaded(config)
     with _opened(loaded) as (ledger, engine):
         spool = Spool(loaded.storage)
-        retention = Retention(ledger, spool, loaded.site.node, engine.delete_finished)
+        retention = Retention(
+            ledger,
+            spool,
+            loaded.site.node,
+            engine.delete_finished,
+            review_days=loaded.site.evaluation.keep_days,
+        )
         erasure = Erasure(ledger, spool, retention, getpass.getuser())
         if older_than is not None:
             code = erase(lambda dry: erasure.older_than(older_than, dry_run=dry), dry_run=dry_run, yes=yes)

@@ -7,6 +7,7 @@
     OUT/<model>/evaluation/     its evaluation
     OUT/prepared/               cases on the networks' grids, shared
     OUT/comparison.md, OUT/comparison.csv
+    OUT/old-and-new.png         of two models, case by case
 """
 
 from __future__ import annotations
@@ -30,11 +31,13 @@ from models.training.bundle_writer import write_yaml
 from models.training.comparison import Entry, Measured
 from models.training.comparison_files import markdown, write_csv
 from models.training.comparison_recipe import is_trained, on_common_ground
-from models.training.comparison_tables import tables
+from models.training.comparison_tables import ComparisonTable, tables
 from models.training.data_set import DataSet
 from models.training.evaluation import EvaluationRefused, setting_of
 from models.training.evaluation_files import FILE, read_evaluation
+from models.training.evaluation_pictures import why_no_pictures
 from models.training.evaluation_run import Options
+from models.training.paired_comparison import PICTURE, draw_pairs, paired, paired_table
 from models.training.recipe import Recipe
 from models.training.recipe_book import recipe_content, recipe_names, recipe_of, with_value
 from service.command_line.tables import print_table
@@ -177,7 +180,7 @@ class Comparison:
         if not self.entries:
             return
         compared = [Measured(entry) for entry in self.entries]
-        shown = list(tables(compared))
+        shown = [*self._pair(), *tables(compared)]
         text = markdown(compared, shown, ground.notes())
         for each in (self._out / "comparison.md", *([file] if file else [])):
             each.parent.mkdir(parents=True, exist_ok=True)
@@ -188,6 +191,18 @@ class Comparison:
             for line in table.lines:
                 printed.add_row(*line)
             print_table(printed)
+
+    def _pair(self) -> list[ComparisonTable]:
+        """Of two models, the second after the first; with a picture."""
+        if len(self.entries) != 2:
+            return []
+        old, new = self.entries
+        pairs = paired(old.evaluation, new.evaluation)
+        if not pairs:
+            return []
+        if why_no_pictures() is None:
+            draw_pairs(old.name, new.name, pairs, self._out / PICTURE)
+        return [paired_table(old.name, new.name, pairs)]
 
     def _measured(self, each: Compared) -> Entry:
         card = self._trained(each, each.recipe) if each.bundle is None else each.bundle

@@ -78,10 +78,19 @@ def _print(it: Explanation, loaded: LoadedSite) -> None:
         for keyword, value in each.values:
             print(f"          {keyword} here: {printable(value)}")
     for job in it.jobs:
-        label = " + ".join(each.model for each in loaded.site.protocols[job.protocol].uses)
+        label = " + ".join(_models(loaded, job.protocol))
         where = ", ".join(job.destinations) or "nowhere"
         print(f"  => {job.protocol} ({label}), {job.mode} to {where}, priority {job.priority}")
     print("" if it.jobs else "  => no route: kept, shown and not contoured\n")
+
+
+def _models(loaded: LoadedSite, job_protocol: str) -> list[str]:
+    from service.backlog.trial_names import configured_name, is_shadow
+
+    protocol = loaded.site.protocols[configured_name(job_protocol)]
+    if is_shadow(job_protocol) and protocol.shadow is not None:
+        return [protocol.shadow]
+    return [each.model for each in protocol.uses]
 
 
 def _caller(it: Explanation) -> str:

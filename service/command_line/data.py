@@ -7,13 +7,14 @@ from typing import Annotated
 
 import typer
 
-from service.command_line import data_import, data_synthesis
+from service.command_line import data_from_node, data_import, data_synthesis
 from service.command_line.data_refusals import refusals
 
 app = typer.Typer()
 data_app = typer.Typer(help="Data sets for training: make them, check them.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
 data_app.add_typer(data_import.app)
+data_app.add_typer(data_from_node.app)
 data_app.add_typer(data_synthesis.app)
 
 

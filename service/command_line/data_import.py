@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeVar
@@ -14,7 +14,7 @@ from service.command_line.tables import printable
 
 if TYPE_CHECKING:
     from service.training_data.import_report import ImportReport
-    from service.training_data.import_run import ImportPlan
+    from service.training_data.import_run import Track
     from service.training_data.remarks import Remark
 
 app = typer.Typer()
@@ -90,7 +90,7 @@ def import_(  # noqa: PLR0913, PLR0917 - each argument is one option of the comm
     goes on where it was.
     """
     from service.training_data.case_drawing import Rules
-    from service.training_data.import_run import ImportPlan
+    from service.training_data.import_run import ImportPlan, run_import
 
     if validation + test >= 1:
         raise typer.BadParameter("--validation and --test together leave nothing to train on")
@@ -108,27 +108,35 @@ def import_(  # noqa: PLR0913, PLR0917 - each argument is one option of the comm
         licence=licence,
         report_only=report_only,
     )
-    _import_visibly(plan)
+    data = None if report_only else out
+    import_visibly(lambda report, track: run_import(plan, report, track), plan.records, data)
 
 
-def _import_visibly(plan: ImportPlan) -> None:
+def import_visibly(
+    run: Callable[[ImportReport, Track], None], records: Path, data: Path | None
+) -> ImportReport:
+    """Run an import and print its report, which is then in ``records``; the data set, if any, in ``data``.
+
+    Raises:
+        DataRefused: as the import; the report is printed if not one case could be made.
+    """
     from service.errors import DataRefused
     from service.training_data.import_report import ImportReport
-    from service.training_data.import_run import run_import
 
     report = ImportReport()
     try:
         with refusals():
-            run_import(plan, report, _tracked)
+            run(report, _tracked)
     except DataRefused as refused:
         if refused.code != "data.empty":
             raise
         _print_report(report)
-        print(f"The whole report is in {plan.records}")
+        print(f"The whole report is in {records}")
         raise
     _print_report(report)
-    made = "" if plan.report_only else f", the data set in {plan.out}"
-    print(f"The whole report is in {plan.records}{made}")
+    made = "" if data is None else f", the data set in {data}"
+    print(f"The whole report is in {records}{made}")
+    return report
 
 
 def _tracked(items: Sequence[T], description: str) -> Iterable[T]:

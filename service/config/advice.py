@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
+from service.config.archive_checks import archive_warnings
 from service.config.certificates import ending_soon
 from service.config.consistency import SENDER
 from service.config.criteria import compile_criterion, folded
@@ -54,7 +55,7 @@ def warnings_of(
     """
     document = read_document(loaded.text)
     checks = [_listening, _senders, _routes, _modes, _hosts, _own_titles, _storage, _console, _mail]
-    checks += [_certificates, output_warnings]
+    checks += [_certificates, _archives, output_warnings]
     if connect:
         checks.append(_connections)
     said = [*also, *(found for check in checks for found in check(loaded))]
@@ -94,7 +95,8 @@ def _routes(loaded: LoadedSite) -> _Said:
         path = ("routes", index)
         if route.mode in ("send", "hold") and not route.send_to:
             yield path, f"'{route.name}' has no destination: structure sets are made and stay here"
-        callers = _matching(route, "calling_ae", list(loaded.site.senders))
+        archives = [each.arrives_as for each in loaded.site.archives.values()]
+        callers = _matching(route, "calling_ae", [*loaded.site.senders, *archives])
         if not callers and loaded.site.senders:
             yield (*path, "when", "calling_ae"), "matches no sender of this file: the route never applies"
         if not _matching(route, "called_ae", list(loaded.own_ae_titles)):
@@ -102,9 +104,13 @@ def _routes(loaded: LoadedSite) -> _Said:
                 (*path, "when", "called_ae"),
                 "matches none of the node's AE titles: the route never applies",
             )
-        silent = [title for title in callers if not _port_of(loaded, title)]
+        silent = [title for title in callers if title not in archives and not _port_of(loaded, title)]
         if SENDER in route.send_to and silent:
             yield (*path, "send_to"), f"sends back to {listed(silent)}, which has no port under senders"
+
+
+def _archives(loaded: LoadedSite) -> _Said:
+    yield from archive_warnings(loaded.site)
 
 
 def _matching(route: Route, key: str, titles: list[str]) -> list[str]:
@@ -146,6 +152,9 @@ def _hosts(loaded: LoadedSite) -> _Said:
         (("senders", title, "host"), sender.host)
         for title, sender in loaded.site.senders.items()
         if sender and sender.host
+    ]
+    places += [
+        (("archives", name, "host"), each.host) for name, each in loaded.site.archives.items() if each.host
     ]
     if loaded.site.node.notify.email_to:
         places.append((("node", "notify", "smtp_host"), loaded.site.node.notify.smtp_host))

@@ -38,7 +38,16 @@ def cross_mistakes(document: Document) -> list[Mistake]:
         for part in ("when", "unless"):
             for keyword in cross.keys("routes", route, part):
                 _criterion(cross, ("routes", route, part, keyword))
+    _evaluation(cross)
     return cross.mistakes
+
+
+def _evaluation(cross: Cross) -> None:
+    """Only what is a destination can be asked."""
+    names = cross.keys("destinations")
+    for path, name in cross.texts("evaluation", "query", "destinations"):
+        if name not in names:
+            cross.say(path, f"found '{name}', no destination; allowed: {listed(names)}")
 
 
 def _certificate(cross: Cross) -> None:
@@ -96,9 +105,8 @@ def _transport_security(cross: Cross) -> None:
         for key in ("certificate_names", "certificate_fingerprints"):
             if server is None and key in cross.keys("senders", title):
                 cross.say(("senders", title, key), "needs a port with TLS to be seen at; set node.tls")
-    for path in [("senders", title, "tls") for title in cross.keys("senders")] + [
-        ("destinations", name, "tls") for name in cross.keys("destinations")
-    ]:
+    peers = ("senders", "destinations", "archives")
+    for path in [(section, name, "tls") for section in peers for name in cross.keys(section)]:
         if isinstance(cross.at(*path), dict):
             _client_tls(cross, path)
 
@@ -185,7 +193,7 @@ def _text_entry(cross: Cross, path: KeyPath, keyword: str, text: str) -> None:
         return
     title = text.strip().removeprefix("!").strip()
     own = keyword == "called_ae"
-    names = _called_names(cross) if own else cross.keys("senders")
+    names = _called_names(cross) if own else [*cross.keys("senders"), *_archive_titles(cross)]
     if folded(title) not in {folded(name) for name in names}:
         whose = "none of the node's AE titles (ae_title, also_called)" if own else "no sender of this file"
         near = did_you_mean(title, names)
@@ -196,6 +204,11 @@ def _called_names(cross: Cross) -> list[str]:
     own = cross.at("node", "ae_title")
     named = [own if isinstance(own, str) else "DELINEATE"]
     return named + [title for _, title in cross.texts("node", "also_called")]
+
+
+def _archive_titles(cross: Cross) -> list[str]:
+    archives = cross.keys("archives")
+    return [title for name in archives for _, title in cross.texts("archives", name, "ae_title")]
 
 
 def _is_presence(entry: object) -> bool:

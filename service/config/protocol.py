@@ -49,6 +49,10 @@ class Protocol(Section):
     models: list[ModelOfSeveral] = Field(
         default_factory=list, description="several models whose structures go into one set"
     )
+    shadow: ModelReference | None = Field(
+        default=None,
+        description="a candidate for `model` that contours the same CTs in its shadow: measured, never sent",
+    )
     label: Text16 = Field(default="AI contours", description="StructureSetLabel")
     series_description: Text64 | None = Field(
         default=None, description="SeriesDescription; if absent, the label and the model"
@@ -72,6 +76,12 @@ class Protocol(Section):
     def _model_or_models(self) -> Self:
         if (self.model is None) == (not self.models):
             message = "either `model` or `models`"
+            raise ValueError(message)
+        if self.shadow is not None and self.shadow == self.model:
+            message = "`shadow` names the model itself; a candidate is another one"
+            raise ValueError(message)
+        if self.shadow is not None and self.model is None:
+            message = "`shadow` stands beside `model`, not beside `models`"
             raise ValueError(message)
         return self
 

@@ -33,6 +33,7 @@ def protocol_mistakes(document: Document, folder: Path, bundles: Sequence[str] |
     for protocol in cross.keys("protocols"):
         _roi_names(cross, protocol)
         _models(cross, protocol, folders)
+        _candidate(cross, protocol, folders)
     if bundles is not None and [text for _, text in cross.texts("node", "bundles")] != list(bundles):
         waits = ". node.bundles has changed, which counts after a restart"
         cross.mistakes = [
@@ -124,6 +125,23 @@ def _models(cross: Cross, protocol: str, folders: Sequence[Path]) -> None:
         _permission(cross, path, card)
     if cards:
         _offered(cross, path, cards)
+
+
+def _candidate(cross: Cross, protocol: str, folders: Sequence[Path]) -> None:
+    """The model in the shadow: it must be there and offer what is listed, or it could not be promoted."""
+    path: KeyPath = ("protocols", protocol, "shadow")
+    reference = cross.at(*path)
+    if not isinstance(reference, str) or "@" not in reference:
+        return
+    card = _card(cross, path, reference, folders)
+    if card is None:
+        return
+    asked = [*cross.keys("protocols", protocol, "structures")]
+    asked += [structure for _, structure in sources_named(cross, path[:-1])]
+    missing = [name for name in dict.fromkeys(asked) if name not in card.structures]
+    if missing:
+        sentence = f"{reference} does not offer {listed(missing)}, which the protocol needs; allowed: a model"
+        cross.say(path, f"{sentence} that offers all of it")
 
 
 def _card(cross: Cross, place: KeyPath, reference: str, folders: Sequence[Path]) -> Card | None:

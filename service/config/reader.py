@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
+from service.config.archive_checks import archive_mistakes
 from service.config.consistency import SENDER, cross_mistakes
 from service.config.derived_checks import derived_mistakes
 from service.config.document import Document, read_document
@@ -19,6 +20,7 @@ from service.config.mistakes import KeyPath, Mistake, key_text
 from service.config.protocol import Protocol
 from service.config.protocol_checks import bundle_folders_of, protocol_mistakes, with_all_structures
 from service.config.restart import FIXED, waiting_keys
+from service.config.return_address import return_address
 from service.config.site import Destination, Sender, Site
 from service.config.tls_sections import with_absolute_files
 from service.config.validation import validated_site
@@ -96,17 +98,13 @@ class LoadedSite:
         """The destination of that name, or the sender that ``sender:<AE title>`` means.
 
         ``sender_address`` is where the CT came from, used if the sender names no host. None if there is no
-        such destination, or the sender has no port or no known address.
+        such destination, or the sender has no port or no known address. An archive is a sender of what is
+        pulled from it.
         """
         kind, sign, ae_title = name.partition(":")
         if not sign or kind != SENDER:
             return self.site.destinations.get(name)
-        sender = self.sender(ae_title)
-        host = (sender.host or sender_address) if sender else None
-        if sender is None or sender.port is None or host is None:
-            return None
-        at = Destination(ae_title=ae_title, host=host, port=sender.port, profile=sender.profile)
-        return at.model_copy(update={"tls": sender.tls})
+        return return_address(self.site, ae_title, sender_address)
 
     def under(self, started: Site) -> LoadedSite:
         """The same with the sections that are in force until the restart."""
@@ -142,6 +140,7 @@ def parse(
     if document.tree is not None:
         site, wrong = validated_site(document)
         mistakes += wrong + cross_mistakes(document) + derived_mistakes(document)
+        mistakes += archive_mistakes(document)
         if check_bundles:
             mistakes += protocol_mistakes(document, path.absolute().parent, bundles_in_force)
     if mistakes or site is None:

@@ -25,6 +25,8 @@ _SECTIONS: Final[tuple[tuple[str, KeyPath], ...]] = (
     ("destinations.NAME.tls", ("destinations", "NAME", "tls")),
     ("destinations.NAME.commitment", ("destinations", "NAME", "commitment")),
     ("destinations.NAME.rules", ("destinations", "NAME", "rules")),
+    ("archives.NAME", ("archives", "NAME")),
+    ("archives.NAME.tls", ("archives", "NAME", "tls")),
     ("profiles.NAME", ("profiles", "NAME")),
     ("protocols.NAME", ("protocols", "NAME")),
     ("protocols.NAME.structures.STRUCTURE", ("protocols", "NAME", "structures", "STRUCTURE")),
@@ -39,6 +41,13 @@ _SECTIONS: Final[tuple[tuple[str, KeyPath], ...]] = (
         ("protocols", "NAME", "derived", "STRUCTURE", "away_from"),
     ),
     ("routes", ("routes", 0)),
+    ("evaluation", ("evaluation",)),
+    ("evaluation.grades", ("evaluation", "grades")),
+    ("evaluation.grades.GRADE", ("evaluation", "grades", "acceptable")),
+    ("evaluation.query", ("evaluation", "query")),
+    ("evaluation.commissioning", ("evaluation", "commissioning")),
+    ("evaluation.alarm", ("evaluation", "alarm")),
+    ("evaluation.training", ("evaluation", "training")),
 )
 _RULES: Final = Path(__file__).with_name("reference.md")
 

@@ -38,6 +38,8 @@ def _fitted(value: object, wanted: Any) -> object:  # noqa: ANN401 - an annotati
         return {} if nothing else value
     origin = typing.get_origin(wanted)
     items = _alternatives(typing.get_args(wanted)[-1]) if origin in (dict, list) else ()
+    if origin is dict and float in items and isinstance(value, dict):
+        return {key: number(item) for key, item in value.items()}
     if not items or not all(_is_section(kind) or kind is type(None) for kind in items):
         return value
     if nothing:

@@ -9,8 +9,10 @@ from typing import Literal
 
 from pydantic import Field
 
+from service.config.archive_section import Archive
 from service.config.console_section import ConsoleSection
 from service.config.dicomweb_section import DicomWeb
+from service.config.evaluation_section import EvaluationSection
 from service.config.field_types import (
     AeTitle,
     Database,
@@ -279,6 +281,9 @@ class Site(Section):
     destinations: dict[Name, Destination] = Field(
         default_factory=dict, description="where structure sets go, by a name of your choice"
     )
+    archives: dict[Name, Archive] = Field(
+        default_factory=dict, description="what CT are pulled from on demand, by a name of your choice"
+    )
     profiles: dict[Name, TpsProfile] = Field(
         default_factory=dict,
         description="further kinds of receivers, by a name of your choice",
@@ -287,3 +292,6 @@ class Site(Section):
         default_factory=dict, description="models and what of them is sent, by a name of your choice"
     )
     routes: list[Route] = Field(default_factory=list, description="which CT gets which contours")
+    evaluation: EvaluationSection = Field(
+        default_factory=EvaluationSection, description="structure sets that come back, compared with ours"
+    )

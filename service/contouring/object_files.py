@@ -19,7 +19,7 @@ from service.dicom.structure_set_reader import read_structure_set
 from service.errors import StructureSetInvalid
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
 
     from service.config.reader import LoadedSite
@@ -69,13 +69,13 @@ def awaited_of(folder: Path, destinations: Mapping[str, Destination | None], sit
     return awaited
 
 
-def profiles_for(awaited: Sequence[Awaited], site: Site) -> list[Profile]:
+def profiles_for(awaited: Sequence[Awaited], elsewhere: Iterable[Destination], site: Site) -> list[Profile]:
     """Profiles to make structure sets for: those of the job first, then those of all other destinations.
 
-    A set that was made can be sent elsewhere later without contouring again.
+    A set that was made can be sent ``elsewhere`` later without contouring again.
     """
     own = [each.profile for each in awaited]
-    others = [profile_of(each, site) for each in site.destinations.values()]
+    others = [profile_of(each, site) for each in elsewhere]
     every = {profile_key(profile): profile for profile in [*own, *others]}
     return list(every.values()) or [profile_named("generic")]
 

@@ -44,6 +44,7 @@ _CHILD: Final = ("-m", "service", "model-process")
 _THREADS: Final = {"OMP_WAIT_POLICY": "PASSIVE"}
 _START_SECONDS: Final = 180.0  # importing torch from a cold disk
 _END_SECONDS: Final = 5.0
+_BACKGROUND: Final = 19  # the least of what setpriority(2) knows
 
 _log = EventLog("contouring")
 
@@ -55,16 +56,20 @@ class ModelClient:
         loaded: the site: device, number of GPUs, folders with further bundles.
         gpu: which GPU, from 0; without meaning where ``node.device`` is ``cpu``.
         quiet: the child logs only what a person should look at.
+        in_background: the child computes when no other process wants the cores.
 
     Use it from one thread at a time, as a context manager or with :meth:`close`.
     """
 
-    def __init__(self, loaded: LoadedSite, gpu: int = 0, *, quiet: bool = False) -> None:
+    def __init__(
+        self, loaded: LoadedSite, gpu: int = 0, *, quiet: bool = False, in_background: bool = False
+    ) -> None:
         self._device = _device(loaded.site.node.device, loaded.site.node.gpus, gpu)
         self._folders = loaded.bundle_folders
         self._kernels = loaded.storage / "compiled"
         self._lifeline = Lifeline()
         self._quiet = {QUIET: "1"} if quiet else {}
+        self._in_background = in_background
         # The kernel ends a child with the *thread* that started it, so one thread starts them all and stays.
         self._starter = ThreadPoolExecutor(1, thread_name_prefix="model-starter")
         self._child: subprocess.Popen[bytes] | None = None
@@ -131,8 +136,12 @@ class ModelClient:
         for descriptor in memory:
             os.close(descriptor)
 
+    def rest(self) -> None:
+        """End the child, if there is one; the next CT starts another."""
+        self._end(kill=False)
+
     def close(self) -> None:
-        """End the child, if there is one."""
+        """End the child, if there is one, for good."""
         self._end(kill=False)
         self._starter.shutdown()
         self._lifeline.close()
@@ -218,6 +227,8 @@ class ModelClient:
                 env=_THREADS | self._lifeline.environment() | self._quiet | self._caches(),
                 stdin=subprocess.DEVNULL,
             ).result()
+        if self._in_background:
+            os.setpriority(os.PRIO_PROCESS, self._child.pid, _BACKGROUND)
         self._link = ours
         _log.info("model.started", pid=self._child.pid, device=self._device)
         ours.settimeout(_START_SECONDS)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Final
 
-from service.errors import MODEL_KILLED, NodeError, SpoolUnavailable
+from service.errors import MODEL_KILLED, NodeError, SegmentationFailed, SpoolUnavailable
 
 TRIES: Final = 3
 """How often a model may fail on one job before the job is set aside."""
@@ -16,9 +16,16 @@ _WAITS_SECONDS: Final = (5.0, 30.0)
 _WAIT_FOR_DISK_SECONDS: Final = 60.0
 
 
+class GaveWay(SegmentationFailed):
+    """A shadow was broken off for a CT that somebody waits for: no failure of anything."""
+
+
 def tries_for(error: NodeError) -> float:
-    """How often a job is tried that ends like this; a disk that takes nothing is waited for without end."""
-    if isinstance(error, SpoolUnavailable):
+    """How often a job is tried that ends like this; a disk that takes nothing is waited for without end.
+
+    A shadow that gave way has not failed, and comes again as often as need be.
+    """
+    if isinstance(error, SpoolUnavailable | GaveWay):
         return math.inf
     return TRIES_IF_KILLED if error.code == MODEL_KILLED else TRIES
 

@@ -11,16 +11,17 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from models.volume import Finding
 from service.backlog.contouring_progress import told_in
 from service.backlog.engine import DELIVER, Again, EngineClient
 from service.backlog.ledger import Ledger, LedgerRefused, contour_key, deliver_key
 from service.backlog.notify import Notifies
 from service.backlog.records import DeliveryState, Job, JobState, Mode
-from service.backlog.spool import Spool, write_once
-from service.backlog.trial_names import configured_name
+from service.backlog.spool import Spool, write_durably, write_once
+from service.backlog.trial_names import configured_name, is_shadow
 from service.config.output_objects import ObjectKind
+from service.config.protocol import Protocol
 from service.config.reader import LoadedSite, parse
+from service.config.shadow import in_the_shadow
 from service.contouring.contoured_ct import ContouredCt, SetOrigin, contour_ct, site_time
 from service.contouring.job_result import JobResult
 from service.contouring.model_queue import JOBS_A_MODEL, ModelQueue
@@ -35,9 +36,9 @@ from service.contouring.object_files import (
 from service.contouring.profiles import Profile
 from service.contouring.receiver_checks import OF_THE_RECEIVER
 from service.contouring.set_texts import Replaced
-from service.contouring.several_models import makers_in_words
-from service.contouring.tries import is_told_at, tries_for, wait_after
+from service.contouring.tries import GaveWay, is_told_at, tries_for, wait_after
 from service.contouring.warming import warm_models
+from service.dicom.ct_geometry import GEOMETRY_FILE
 from service.errors import (
     ConfigInvalid,
     ModelRefused,
@@ -134,10 +135,7 @@ class ContourWorker:
         site = self._site()
         routed = parse(self._ledger.config_text(job.config_version), site.path, check_bundles=False)
         loaded = routed.under(site.site)  # of the job's own version only protocols count, not `node:`
-        protocol = loaded.protocol(configured_name(job.protocol))
-        if protocol is None:
-            code, sentence = "protocol.unknown", f"The configuration has no protocol {job.protocol} any more."
-            raise ModelRefused(code, sentence)
+        protocol = _protocol_of(job, loaded)
         folder = self._spool.job_folder(job.id)
         awaited = awaited_of(folder, self._receivers(job), site.site)
         earlier = JobResult.read(folder)
@@ -147,21 +145,12 @@ class ContourWorker:
                 return earlier, possible
         with told_in(folder, job.run) as tell:
             done = contour_ct(job.files, loaded, protocol, self._models.turn(job.priority), tell)
-        for profile in profiles_for(awaited, site.site):
+        elsewhere = () if is_shadow(job.protocol) else site.site.destinations.values()
+        for profile in profiles_for(awaited, elsewhere, site.site):
             self._write(job, loaded, done, profile, awaited)
         refused = self._write_others(job, loaded, done, awaited)
-        made = JobResult(
-            done.segmentation.provenance,
-            (
-                *done.series.findings,
-                *done.segmentation.findings,
-                *makers_in_words(done.segmentation),
-                *(Finding(error.code, error.sentence) for error in refused.values()),
-            ),
-            done.volumes_cm3,
-            dict(done.segmentation.seconds),
-            tuple(kind.value for kind in refused),
-        )
+        made = JobResult.of(done, refused)
+        write_durably(folder / GEOMETRY_FILE, done.series.geometry.as_json())
         reach("contour.after-file")
         made.write(folder)
         return made, [each for each in awaited if each.kind not in refused]
@@ -271,7 +260,8 @@ class ContourWorker:
         _log.warning("contour.again", job=job.id, code=error.code, attempt=tries)
         if is_told_at(tries, error):
             self._notify.tell(error.code, error.sentence, job.id)  # once; it goes on by itself
-        return Again(key, f"{job.id}#{tries + 1}", wait_after(tries, error), priority=job.priority)
+        counted = tries + (not isinstance(error, GaveWay))
+        return Again(key, f"{job.id}#{counted}", wait_after(tries, error), priority=job.priority)
 
     def gave_up(self, payload: str) -> None:
         """The engine set a job aside, because this process died under it again and again."""
@@ -287,6 +277,15 @@ class ContourWorker:
         except LedgerRefused:
             return
         self._notify.tell(code, sentence, job_id)
+
+
+def _protocol_of(job: Job, loaded: LoadedSite) -> Protocol:
+    """What the configuration that routed the job says of its protocol, or of the candidate beside that."""
+    protocol = loaded.protocol(configured_name(job.protocol))
+    if protocol is None:
+        code, sentence = "protocol.unknown", f"The configuration has no protocol {job.protocol} any more."
+        raise ModelRefused(code, sentence)
+    return in_the_shadow(protocol, loaded.bundle_folders) if is_shadow(job.protocol) else protocol
 
 
 def _is_overtaken(job: Job, present: Job) -> bool:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 import sqlalchemy as sa
 
 from service.backlog.database import sqlite_file
-from service.backlog.engine import COMMIT, CONTOUR, DELIVER, EngineClient, EngineWorker
+from service.backlog.engine import COMMIT, CONTOUR, DELIVER, REVIEW, SHADOW, EngineClient, EngineWorker
 from service.backlog.ledger import Ledger
 from service.backlog.notify import Notifier
 from service.backlog.operations import Operations
@@ -29,7 +29,9 @@ if TYPE_CHECKING:
 
     from service.backlog.engine import Again
     from service.contouring.segment import ModelClient
+    from service.contouring.shadow import ShadowWorker
     from service.contouring.worker import ContourWorker
+    from service.node.reviewing import Reviewing
 
 _DELIVERIES_AT_ONCE: Final = 8  # to different destinations; one at a time to each
 _COMMITMENTS_AT_ONCE: Final = 4
@@ -59,6 +61,8 @@ class Work:
         self._notifier = Notifier(loaded)
         self._operations = Operations(self._ledger, self._engine)
         self._contouring: ContourWorker | None = None
+        self._shadow: ShadowWorker | None = None
+        self._reviewing: Reviewing | None = None
 
     def run(self, stop: threading.Event) -> int:
         """Work until ``stop``; how many handlers had to be left in the middle (they are run again later)."""
@@ -73,11 +77,13 @@ class Work:
             reap_after_seconds=self._reap_after_seconds(),
         )
         with ExitStack() as open_things:
-            handlers = self._handlers(open_things)
+            handlers = self._handlers(open_things, stop)
             open_things.enter_context(Heartbeat(self._loaded.storage, self._role, self._database_answers))
             self._start_housekeeping(stop)
             if self._contouring is not None:
                 threading.Thread(target=self._contouring.warm, name="warm", daemon=True).start()
+            if self._reviewing is not None:
+                self._reviewing.start(stop)
             contoured_at_once = self._contouring.jobs_at_once if self._contouring is not None else 1
             at_once = {CONTOUR: contoured_at_once, DELIVER: _DELIVERIES_AT_ONCE, COMMIT: _COMMITMENTS_AT_ONCE}
             left = worker.run(handlers, stop, at_once)
@@ -94,7 +100,9 @@ class Work:
         alone = sqlite_file(self._loaded.database_url) is not None
         return None if alone else self._loaded.site.node.takeover_seconds / 3
 
-    def _handlers(self, open_things: ExitStack) -> dict[str, Callable[[str], Again | None]]:
+    def _handlers(
+        self, open_things: ExitStack, stop: threading.Event
+    ) -> dict[str, Callable[[str], Again | None]]:
         handlers: dict[str, Callable[[str], Again | None]] = {}
         if CONTOUR in self._queues:
             from service.contouring.worker import ContourWorker
@@ -104,11 +112,29 @@ class Work:
                 self._site.current, self._ledger, self._engine, self._spool, models, self._notifier
             )
             handlers[CONTOUR] = self._contouring.contour
+            handlers[SHADOW] = self._shadow_worker(open_things, stop).contour
+            handlers[REVIEW] = self._review_handler()
         if DELIVER in self._queues:
             committer = Committer(self._ledger, self._engine, self._spool, self._site.current, self._notifier)
             sender = Sender(self._ledger, self._site.current, self._notifier, committer.want)
             handlers |= {DELIVER: sender.deliver, COMMIT: committer.handle}
         return handlers
+
+    def _shadow_worker(self, open_things: ExitStack, stop: threading.Event) -> ShadowWorker:
+        from service.contouring.shadow import BackgroundModels, ShadowWorker
+
+        last_gpu = self._loaded.site.node.gpus - 1
+        background = BackgroundModels(self._loaded, last_gpu, self._ledger.awaits_contouring)
+        models = open_things.enter_context(background)
+        site = self._site.current
+        self._shadow = ShadowWorker(site, self._ledger, self._engine, self._spool, models, stop)
+        return self._shadow
+
+    def _review_handler(self) -> Callable[[str], Again | None]:
+        from service.node.reviewing import Reviewing
+
+        self._reviewing = Reviewing(self._site, self._ledger, self._engine, self._spool)
+        return self._reviewing.worker.review
 
     def _models(self) -> list[ModelClient]:
         """One for each GPU; each starts its own process when it is first used."""
@@ -125,6 +151,13 @@ class Work:
         if queue == CONTOUR and self._contouring is not None:
             self._contouring.gave_up(payload)
             return
+        if queue == SHADOW and self._shadow is not None:
+            self._shadow.gave_up(payload)
+            return
+        if queue == REVIEW:
+            if self._reviewing is not None:
+                self._reviewing.worker.gave_up(payload)
+            return
         if queue == COMMIT:
             self._operations.end_commitment(payload)
             self._notifier.tell(
@@ -137,8 +170,14 @@ class Work:
         self._notifier.tell("job.set-aside", sentence, job_id)
 
     def _start_housekeeping(self, stop: threading.Event) -> None:
-        retention = Retention(self._ledger, self._spool, self._loaded.site.node, self._engine.delete_finished)
         loaded = self._loaded
+        retention = Retention(
+            self._ledger,
+            self._spool,
+            loaded.site.node,
+            self._engine.delete_finished,
+            review_days=loaded.site.evaluation.keep_days,
+        )
         watchdog = Watchdog(
             self._ledger,
             loaded.site.node,

@@ -60,6 +60,9 @@ class ImportPlan:
         seed, shares: of the split.
         licence: of the data.
         report_only: make the report and no data set.
+        files: those of the export that count; every file below ``root`` if None.
+        source: where the cases come from, in words, if not from an export.
+        by_hash: the part of a patient follows from the Patient ID alone, in this and every other import.
     """
 
     root: Path
@@ -75,10 +78,13 @@ class ImportPlan:
     )
     licence: str = ""
     report_only: bool = False
+    files: tuple[Path, ...] | None = None
+    source: str = ""
+    by_hash: bool = False
 
     def fingerprint(self, keys: Sequence[str]) -> str:
         """SHA-256 of everything that decides what a case is called and becomes; ``keys`` of all CTs."""
-        said = asdict(replace(self, out=Path(), records=Path()))
+        said = asdict(replace(self, out=Path(), records=Path(), files=None))
         said["rules"]["structures"] = sorted(self.rules.structures or ())
         said["names"] = [hashlib.sha256(file.read_bytes()).hexdigest() for file in self.names]
         said["keys"] = list(keys)
@@ -135,12 +141,14 @@ class _Run:
 
     def all(self, track: Track) -> None:
         plan = self.plan
-        files = files_below(plan.root, (plan.out, plan.records))
+        below = (plan.out, plan.records)
+        files = files_below(plan.root, below) if plan.files is None else list(plan.files)
         export = read_export(plan.root, track(files, "reading headers"))
         drawn, remarks = drawn_cts(export, plan.patient_by)
         self.report.remarks += [*export.remarks, *remarks]
         kinds = {"NIfTI" if isinstance(one, NiftiCase) else "CT and RT Structure Sets" for one in drawn}
-        self.report.source = f"{' and '.join(sorted(kinds))}, imported by Delineate {version('delineate')}"
+        source = plan.source or " and ".join(sorted(kinds))
+        self.report.source = f"{source}, imported by Delineate {version('delineate')}"
         structures = self._structures(drawn)
         self.report.looked_for = sorted(plan.rules.structures or structures)
         if drawn:
@@ -172,7 +180,11 @@ class _Run:
             patient = patients.pseudonym(one.patient)
             numbers[patient] += 1
             self._case(one, patient, f"{patient}-{numbers[patient]}", writer, journal)
-        self.report.parts = patients.split((one.patient for one in self.report.cases), plan.seed, plan.shares)
+        with_cases = [one.patient for one in self.report.cases]
+        if plan.by_hash:
+            self.report.parts = patients.by_hash(with_cases, plan.shares)
+        else:
+            self.report.parts = patients.split(with_cases, plan.seed, plan.shares)
         if writer is not None and not self.report.cases:
             writer.discard()
         elif writer is not None:

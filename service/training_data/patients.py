@@ -8,6 +8,7 @@ patients: it stays where it was made.
 from __future__ import annotations
 
 import csv
+import hashlib
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -76,6 +77,11 @@ class PatientList:
             self._write()
         return {name: self._parts[name] for name in wanted}
 
+    def by_hash(self, with_cases: Iterable[str], shares: Mapping[Part, float]) -> Mapping[str, Part]:
+        """The part of each of these pseudonyms, by :func:`part_of`; nothing is drawn and nothing kept."""
+        wanted = set(with_cases)
+        return {name: part_of(key, shares) for key, name in self._names.items() if name in wanted}
+
     def remove(self) -> None:
         """Forget who is who."""
         self._file.unlink(missing_ok=True)
@@ -109,6 +115,28 @@ class PatientList:
                 for (issuer, identifier), name in sorted(self._names.items(), key=lambda item: item[1]):
                     table.writerow((name, self._parts.get(name, ""), identifier, issuer))
             unfinished.replace(self._file)
+
+
+def part_of(patient: PatientKey, shares: Mapping[Part, float]) -> Part:
+    """The part that a patient is in whenever and wherever it is asked, as long as the shares stay.
+
+    A larger share of test cases keeps those of a smaller one.
+
+    Args:
+        patient: issuer and Patient ID.
+        shares: of ``test`` and ``validation`` among all patients; the rest is trained on.
+    """
+    if _place(patient, "test") < shares["test"]:
+        return "test"
+    if _place(patient, "validation") * (1 - shares["test"]) < shares["validation"]:
+        return "validation"
+    return "train"
+
+
+def _place(patient: PatientKey, purpose: str) -> float:
+    """Between 0 and 1, alike for all patients: from the SHA-256 of purpose, issuer and Patient ID."""
+    digest = hashlib.sha256("\0".join((purpose, *patient)).encode()).digest()
+    return float(int.from_bytes(digest[:6], "big")) / 2**48
 
 
 def _part(text: str) -> Part:

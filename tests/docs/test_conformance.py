@@ -12,6 +12,7 @@ from service.arrival.association import HANDSHAKE_SECONDS
 from service.arrival.expected_count import SECONDS as FIND_SECONDS
 from service.arrival.instance import StoreStatus
 from service.arrival.listener import MAX_PDU_BYTES
+from service.config.archive_section import Archive
 from service.config.output_objects import ObjectKind
 from service.config.site import Backoff, Destination, Node
 from service.config.transport_security import ServerTls
@@ -19,6 +20,7 @@ from service.delivery.outcome import Kind, of_status
 from service.dicom.transfer_syntaxes import TRANSFER_SYNTAXES, UNCOMPRESSED, accepted_contexts
 from service.dicom.transport_security import CIPHERS_OF_TLS_1_2
 from service.dicom.uids import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
+from service.retrieval.troubles import of_status as of_query_status
 
 
 @pytest.fixture(scope="module")
@@ -105,9 +107,26 @@ def test_store_statuses_as_scu_are_handled_as_listed(statement: str) -> None:
     assert seen >= 3 * 12
 
 
+def test_statuses_of_queries_and_retrievals_are_handled_as_listed(statement: str) -> None:
+    retried: dict[str, bool] = {}
+    for statuses, behaviour in rows(statement, "| C-FIND, C-GET, C-MOVE status |"):
+        for status in statuses.split(", "):
+            retried[status] = behaviour.startswith("tried again")
+    assert len(retried) > 14
+    for status, again in retried.items():
+        if re.fullmatch("[0-9A-F]{2}[0-9A-Fx]{2}|Cxxx", status) and status not in ("0000", "FF00", "FF01"):
+            assert of_query_status("get", int(status.replace("x", "1"), 16)).retry is again, status
+    assert of_query_status("get", 0xB123).retry is retried["any other status"]
+
+
 def test_timeouts_are_the_defaults(statement: str) -> None:
     listed = {row[0].strip("`"): float(row[1]) for row in rows(statement, "| key | default | what |")}
-    sections = {"node": Node, "destinations.*": Destination, "destinations.*.retry": Backoff}
+    sections = {
+        "node": Node,
+        "destinations.*": Destination,
+        "destinations.*.retry": Backoff,
+        "archives.*": Archive,
+    }
     for key, value in listed.items():
         section, _, name = key.rpartition(".")
         if section in sections:

@@ -13,7 +13,7 @@ from service.training_data.nifti_files import IMAGES, LABEL_MAPS, MASK_FOLDERS
 from service.training_data.roi_drawing import MISSING_SHARE, OVERLAP_SHARE
 from service.training_data.roi_names import RoiNames
 
-AREAS = "roi|structure-set|ct|file|patient|nifti|structure"
+AREAS = "review|roi|structure-set|ct|file|patient|nifti|structure"
 
 
 @pytest.fixture(scope="module")

@@ -1,8 +1,8 @@
 """``python -m faults.chaos`` with ``tests`` on the path: kill anything at any time, then count what is missing.
 
 Many series of different sizes from several senders, two destinations of which one is away for a while, and
-every second or two a ``kill -9`` of whatever is there: arrival, work, the model process, any other process of
-the node, the supervisor, the database server. The supervisor and the server are started again, as systemd
+every second or two a ``kill -9`` of whatever is there: arrival, work, the model process, the console, any other
+process of the node, the supervisor, the database server. The supervisor and the server are started again, as systemd
 would. Then the killing stops, a person releases what is held and retries what was set aside, and all is
 counted. The result is ``build/chaos.json`` and a picture beside it.
 """
@@ -35,11 +35,12 @@ from postgresql import Cluster, cluster
 from running_node import wait_until
 
 _DATABASE = "database"
-_START_CPU_SECONDS = {"arrival": 1.0, "model-process": 1.4, "work": 1.5, "serve": 0.15}
+_START_CPU_SECONDS = {"arrival": 1.0, "console": 1.5, "model-process": 1.4, "work": 1.5, "serve": 0.15}
 """What a process works for until it is of use, however busy the machine is."""
 _LIVES_SECONDS = {
     "arrival": (1, 7),
     "model-process": (0, 7),
+    "console": (2, 12),
     "work": (2, 14),
     "serve": (5, 35),
     _DATABASE: (2, 9),

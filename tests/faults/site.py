@@ -72,6 +72,7 @@ class Site:
         }  # fmt: skip
         return {
             "node": settings | node,
+            "console": {"port": 0},
             "senders": dict.fromkeys(SENDERS),
             "destinations": {
                 name: {"ae_title": there.ae_title, "host": "127.0.0.1", "port": there.port, "retry": _RETRY}
@@ -169,11 +170,12 @@ class Site:
         return any(notice["job"] == job.id for notice in list(self.board.notices))
 
     def under_way(self) -> int:
-        """Jobs that are not done, and deliveries that are not."""
+        """Jobs that are not done, or overtaken by one with further slices, and deliveries that are not."""
         with self.node.ledger() as ledger:
             jobs = ledger.find_jobs(limit=None)
             deliveries = [each for job in jobs for each in ledger.deliveries(job.id)]
-        open_jobs = sum(job.state not in (JobState.DONE, JobState.CANCELLED) for job in jobs)
+        ended = (JobState.DONE, JobState.CANCELLED, JobState.SUPERSEDED)
+        open_jobs = sum(job.state not in ended for job in jobs)
         return open_jobs + sum(
             each.state not in (DeliveryState.DELIVERED, DeliveryState.CANCELLED) for each in deliveries
         )

@@ -19,12 +19,15 @@ from service.backlog.engine.client import (
     CONTOUR,
     DELIVER,
     QUEUES,
+    REVIEW,
+    SHADOW,
     Again,
     EngineClient,
     Waiting,
     migrate,
 )
 from service.backlog.engine.places import WorkerRefused
+from service.backlog.engine.room import Stopped
 from service.backlog.engine.worker import EngineWorker
 
 __all__ = [
@@ -32,9 +35,12 @@ __all__ = [
     "CONTOUR",
     "DELIVER",
     "QUEUES",
+    "REVIEW",
+    "SHADOW",
     "Again",
     "EngineClient",
     "EngineWorker",
+    "Stopped",
     "Waiting",
     "WorkerRefused",
     "migrate",

@@ -16,7 +16,9 @@ from service.backlog.database import now, server_url, sqlite_file, use_write_ahe
 CONTOUR: Final = "contour"
 DELIVER: Final = "deliver"
 COMMIT: Final = "commit"
-QUEUES: Final = (CONTOUR, DELIVER, COMMIT)
+REVIEW: Final = "review"
+SHADOW: Final = "shadow"
+QUEUES: Final = (CONTOUR, DELIVER, COMMIT, REVIEW, SHADOW)
 
 APPLICATION: Final = "delineate"
 VERSION: Final = "1"  # constant for ever; a change of meaning gets another queue's name instead
@@ -174,14 +176,17 @@ class EngineClient:
         }
 
     def stuck(self, older_than_seconds: float) -> list[Waiting]:
-        """Rows that could have started, or were started, longer ago than that: for the health page."""
+        """Rows that could have started, or were started, longer ago than that: for the health page.
+
+        Those of the shadow are not among them: they wait until nobody waits for anything else.
+        """
         at = now()
         rows = self._client.list_workflows(status=list(UNDER_WAY), load_input=False, load_output=False)
         waiting = []
         for row in rows:
             since_ms = max(row.created_at or 0, row.dequeued_at or 0, row.delay_until_epoch_ms or 0)
             waiting.append(Waiting(row.workflow_id, row.name, row.status, at - since_ms / 1000))
-        return [each for each in waiting if each.seconds > older_than_seconds]
+        return [each for each in waiting if each.seconds > older_than_seconds and each.queue != SHADOW]
 
     def pending_executors(self) -> set[str]:
         """Ids of the processes that have taken rows and not finished them."""

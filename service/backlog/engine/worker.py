@@ -18,6 +18,8 @@ from service.backlog.engine.client import (
     APPLICATION,
     COMMIT,
     DELIVER,
+    REVIEW,
+    SHADOW,
     VERSION,
     Again,
     EngineClient,
@@ -33,7 +35,7 @@ from service.log import EventLog
 Handler = Callable[[str], Again | None]
 Told = Callable[[str, str], None]
 
-RUNS_BEFORE_SET_ASIDE: Final = {"contour": 6, DELIVER: 1000, COMMIT: 1000}
+RUNS_BEFORE_SET_ASIDE: Final = {"contour": 6, SHADOW: 6, DELIVER: 1000, COMMIT: 1000, REVIEW: 6}
 """A poison ends its process each time, six times in all; kills from outside hardly meet one row so often."""
 RUN_ALONE_AGAIN: Final = frozenset({"contour"})
 """Queues whose rows, begun before and not ended, run with no other beside them."""

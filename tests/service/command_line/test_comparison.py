@@ -75,6 +75,16 @@ def test_bundles_are_measured_once_and_one_that_cannot_be_stops_no_other(folder,
     assert (folder / "out" / "comparison.md").read_text(encoding="utf-8") == text
 
 
+def test_of_two_bundles_the_second_is_shown_after_the_first_case_by_case(folder, runs):
+    write_bundle(folder / "bundles" / "next", name="next")
+    found = compare(folder, "known@1.0", "next@1.0", "--bundles", folder / "bundles")
+    assert found.exit_code == 0, found.output
+    assert "next@1.0 after known@1.0, case by case" in found.output
+    text = (folder / "out" / "comparison.md").read_text(encoding="utf-8")
+    assert "| Bladder | 2 | 0.750 | 0.750 | +0.000 | - | 0 | 0 | 1.00 | 1.00 |" in text
+    assert (folder / "out" / "old-and-new.png").read_bytes()[:4] == b"\x89PNG"
+
+
 def test_another_tolerance_is_measured_anew(folder, runs):
     for tolerance in (2, 2, 1):
         assert compare(folder, folder / "bundles" / "known", "--tolerance-mm", tolerance).exit_code == 0

@@ -1,0 +1,269 @@
+"""The handler of the queue ``review``: a structure set that came, compared with ours of the same CT.
+
+All that is found out is written down in one transaction, under a name that the ledger takes once: a process
+that dies before has done nothing, one that dies after has done all. Nothing is ever sent.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import pydicom
+
+from service.backlog.database import now
+from service.backlog.engine import Again
+from service.backlog.ledger import Ledger
+from service.backlog.ledger_reviews import review_key
+from service.backlog.records import Job, RecordedSeries, SeriesState
+from service.backlog.review_records import Approval, FoundBy, NewStructure
+from service.backlog.spool import Spool
+from service.backlog.trial_names import configured_name
+from service.dicom.ct_geometry import CtGeometry
+from service.dicom.library_errors import LIBRARY_ERRORS
+from service.dicom.structure_set_reader import StructureSet, read_structure_set
+from service.errors import SeriesRefused, StructureSetInvalid
+from service.evaluation import our_sets, set_findings
+from service.evaluation.comparison import compare_sets, is_as_it_was, sop_instance_uid
+from service.evaluation.set_findings import SetFinding
+from service.failpoints import reach
+from service.log import EventLog
+
+if TYPE_CHECKING:
+    from service.config.reader import LoadedSite
+
+_log = EventLog("evaluation")
+_FIRST_WAIT_SECONDS: Final = 5.0
+_LONGEST_WAIT_SECONDS: Final = 600.0
+_CT_MAY_COME_SECONDS: Final = 3600.0
+"""So long a set waits for its CT: exports send both, in any order."""
+
+
+class _NotYet(Exception):
+    """The CT has not come, or is being contoured."""
+
+
+@dataclass(frozen=True, repr=False)
+class _Received:
+    """A structure set in the spool; ``bytes`` and what stands in them."""
+
+    name: str
+    file: Path
+    received_at: float
+    bytes: bytes
+
+    @cached_property
+    def structure_set(self) -> StructureSet:
+        """As read.
+
+        Raises:
+            StructureSetInvalid: it cannot be.
+        """
+        return read_structure_set(self.bytes)
+
+    @property
+    def sender(self) -> str:
+        """AE title of who sent it, as reception wrote it down."""
+        try:
+            meta = pydicom.filereader.read_file_meta_info(self.file)
+            return str(meta.get("SourceApplicationEntityTitle", "")).strip()
+        except LIBRARY_ERRORS:
+            return ""
+
+    @property
+    def approval(self) -> Approval:
+        """Approval Status, empty if it is none that the Standard knows."""
+        said = self.structure_set.approval_status
+        known: tuple[Approval, ...] = ("APPROVED", "UNAPPROVED", "REJECTED")
+        return next((each for each in known if each == said), "")
+
+    @property
+    def reviewer_known(self) -> bool:
+        """It names who reviewed it or drew an ROI in it."""
+        header = self.structure_set.header
+        drawn_by = (item.get("ROIInterpreter") for item in header.get("RTROIObservationsSequence", []))
+        return any(str(name or "").strip("^= ") for name in (header.get("ReviewerName"), *drawn_by))
+
+
+@dataclass(frozen=True, slots=True)
+class _Outcome:
+    series_id: int | None
+    finding: SetFinding | None
+    structures: tuple[NewStructure, ...] = ()
+
+
+class ReviewWorker:
+    """Handler of the engine's queue ``review``.
+
+    Args:
+        site: the configuration in force.
+        ledger, spool: of this node.
+        geometry: where a job's CT lies, also when its images are deleted; raises SeriesRefused if that is
+            not known any more.
+    """
+
+    def __init__(
+        self,
+        site: Callable[[], LoadedSite],
+        ledger: Ledger,
+        spool: Spool,
+        geometry: Callable[[Job], CtGeometry],
+    ) -> None:
+        self._site = site
+        self._ledger = ledger
+        self._spool = spool
+        self._geometry = geometry
+
+    def review(self, payload: str) -> Again | None:
+        """Look at the set that ``payload`` names (``name`` or ``name#tries``); when to look again, if so."""
+        name, _, tries = payload.partition("#")
+        reach("review.taken")
+        received = self._received(name)
+        if received is None:
+            return None
+        try:
+            outcome = self._outcome(received)
+        except _NotYet:
+            return _later(name, int(tries or 1))
+        self._write_down(received, outcome)
+        return None
+
+    def gave_up(self, payload: str) -> None:
+        """The engine set a set aside: this process died under it again and again, or could not read it."""
+        received = self._received(payload.partition("#")[0])
+        if received is not None:
+            self._write_down(received, _Outcome(None, set_findings.SET_ASIDE), is_read=False)
+
+    def _received(self, name: str) -> _Received | None:
+        """The set; None if it is gone, or was looked at."""
+        file = self._spool.structure_sets / f"{name}.dcm"
+        if self._ledger.is_known_set(name):
+            return None
+        try:
+            return _Received(name, file, file.stat().st_mtime, file.read_bytes())
+        except FileNotFoundError:
+            return None
+
+    def _outcome(self, received: _Received) -> _Outcome:
+        try:
+            theirs = received.structure_set
+        except StructureSetInvalid as error:
+            return _Outcome(None, SetFinding(error.code, error.sentence))
+        series = self._series_of(theirs)
+        if series is None:
+            if now() - received.received_at < _CT_MAY_COME_SECONDS:
+                raise _NotYet
+            return _Outcome(None, set_findings.OTHER_CT)
+        every = self._ledger.jobs_of_series(series.series_instance_uid)
+        if series.state is SeriesState.COLLECTING or any(job.state in our_sets.UNDER_WAY for job in every):
+            raise _NotYet
+        jobs = our_sets.contoured(every)
+        if not jobs:
+            return _Outcome(series.id, set_findings.NOT_CONTOURED)
+        return self._compared(received, series, jobs)
+
+    def _series_of(self, theirs: StructureSet) -> RecordedSeries | None:
+        found = (self._ledger.find_series(uid) for uid in theirs.series_instance_uids)
+        return next((series for series in found if series is not None), None)
+
+    def _compared(self, received: _Received, series: RecordedSeries, jobs: list[Job]) -> _Outcome:
+        theirs, loaded = received.structure_set, self._site()
+        is_ours = sop_instance_uid(theirs) in our_sets.own_uids(jobs, self._ledger, self._spool)
+        files = {
+            job.id: our_sets.set_of(job, received.sender, self._ledger, self._spool, loaded) for job in jobs
+        }
+        ours = {job_id: read_structure_set(file) for job_id, file in files.items() if file is not None}
+        if not ours:
+            return _Outcome(series.id, set_findings.OWN_SET if is_ours else set_findings.OURS_DELETED)
+        if is_ours and any(is_as_it_was(each, theirs) for each in ours.values()):
+            return _Outcome(series.id, set_findings.OWN_SET)
+        try:
+            geometries = {job.id: self._geometry(job) for job in jobs if job.id in ours}
+        except SeriesRefused:
+            return _Outcome(series.id, set_findings.CT_DELETED)
+        frames = _frames_of(theirs)
+        if any(each.frame_of_reference_uid not in frames for each in geometries.values()):
+            return _Outcome(series.id, set_findings.OTHER_FRAME_OF_REFERENCE)
+        structures = [
+            each
+            for job in jobs
+            if job.id in ours
+            for each in self._of_job(job, series, ours[job.id], theirs, geometries[job.id], loaded)
+        ]
+        return _Outcome(series.id, set_findings.UID_REUSED if is_ours else None, tuple(structures))
+
+    def _of_job(
+        self,
+        job: Job,
+        series: RecordedSeries,
+        ours: StructureSet,
+        theirs: StructureSet,
+        geometry: CtGeometry,
+        loaded: LoadedSite,
+    ) -> list[NewStructure]:
+        made, contoured_at = self._ledger.maker(job.id)
+        return [
+            NewStructure(
+                job_id=job.id,
+                contoured_at=contoured_at,
+                protocol=configured_name(job.protocol),
+                ct_sender=series.calling_ae_title.strip(),
+                model=each.model or made,
+                is_shadow=our_sets.is_shadow(job),
+                structure=each.structure,
+                their_name=each.their_name,
+                matched_by=each.matched_by,
+                code=each.code,
+                sentence=each.sentence,
+                measures=each.measures,
+                slices=each.slices,
+                estimated_grade=each.estimated_grade,
+            )
+            for each in compare_sets(ours, theirs, geometry, loaded.site.evaluation)
+        ]
+
+    def _write_down(self, received: _Received, outcome: _Outcome, *, is_read: bool = True) -> None:
+        is_readable = is_read and outcome.series_id is not None
+        finding = outcome.finding
+        found_by: FoundBy = "query" if self._ledger.was_queried(received.name) else "sent"
+        reach("review.before-commit")
+        with self._ledger.begin() as conn:
+            set_id = self._ledger.add_reviewed_set(
+                conn,
+                name=received.name,
+                received_at=received.received_at,
+                series_id=outcome.series_id,
+                sender=received.sender,
+                file=received.file,
+                sha256=hashlib.sha256(received.bytes).hexdigest(),
+                approval=received.approval if is_readable else "",
+                reviewer_known=received.reviewer_known if is_readable else False,
+                found_by=found_by,
+                code=None if finding is None else finding.code,
+                sentence=None if finding is None else finding.sentence,
+            )
+            if set_id is None:
+                return  # another host was faster
+            self._ledger.add_reviewed_structures(conn, set_id, outcome.structures)
+            for job_id in dict.fromkeys(each.job_id for each in outcome.structures):
+                measured = sum(bool(s.measures) for s in outcome.structures if s.job_id == job_id)
+                facts = {"set": set_id, "structures": measured}
+                self._ledger.add_event(conn, job_id=job_id, code="job.reviewed", facts=facts)
+        reach("review.after-commit")
+        code = finding.code if finding else None
+        measured = sum(bool(each.measures) for each in outcome.structures)
+        _log.info("review.done", ae_title=received.sender, code=code, structures=measured)
+
+
+def _frames_of(theirs: StructureSet) -> set[str]:
+    """Frames of reference that a set and its ROIs name."""
+    return {*theirs.frame_of_reference_uids, *(roi.frame_of_reference_uid for roi in theirs.rois)} - {""}
+
+
+def _later(name: str, tries: int) -> Again:
+    seconds = min(_FIRST_WAIT_SECONDS * 2 ** (tries - 1), _LONGEST_WAIT_SECONDS)
+    return Again(review_key(name, tries + 1), f"{name}#{tries + 1}", seconds)

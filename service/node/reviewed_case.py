@@ -1,0 +1,188 @@
+"""One reviewed structure with its CT: our contours and the reviewer's, slice by slice, in pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from service.backlog.database import LedgerRefused
+from service.backlog.trial_names import configured_name
+from service.config.output_objects import ObjectKind
+from service.dicom.structure_set_reader import Roi, StructureSet, read_structure_set, roi_slices
+from service.evaluation.commissioning_report import CasePicture
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from models.volume import FloatArray
+    from service.backlog.ledger import Ledger
+    from service.backlog.review_records import ReviewedStructure, SliceMeasures
+    from service.config.reader import LoadedSite
+    from service.contouring.ct_pixels import HuArray
+    from service.contouring.ct_series import CtSeries
+
+_MARGIN_MM: Final = 25.0
+Polygons = tuple["FloatArray", ...]
+"""Closed contours of a slice, each ``(n, 2)``: column and row, whole numbers at pixel centres."""
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class ReviewedSlice:
+    """One slice on which one of the two contours is.
+
+    Attributes:
+        index: of the slice in the CT, from 0.
+        position_mm: along the grid's normal.
+        ours, theirs: contours; empty where there is none.
+        measures: as the ledger has them, None if it has none of this slice.
+    """
+
+    index: int
+    position_mm: float
+    ours: Polygons
+    theirs: Polygons
+    measures: SliceMeasures | None
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class ReviewedCase:
+    """A reviewed structure as it can be drawn.
+
+    Attributes:
+        reviewed: the row of the ledger.
+        series: the CT.
+        slices: those with a contour, ascending along the normal.
+    """
+
+    reviewed: ReviewedStructure
+    series: CtSeries
+    slices: tuple[ReviewedSlice, ...]
+
+    def hu(self, index: int) -> HuArray:
+        """One slice of the CT, ``(rows, columns)``."""
+        slices: HuArray = self.series.part(index, 1)
+        found: HuArray = slices[0]
+        return found
+
+    @property
+    def worst(self) -> int:
+        """Number among ``slices`` of the one changed most: least DSC, then the longest added path."""
+        measured = [(k, each.measures) for k, each in enumerate(self.slices) if each.measures is not None]
+        if not measured:
+            return len(self.slices) // 2
+        return min(measured, key=lambda each: (each[1].dsc, -each[1].added_path_mm))[0]
+
+    @property
+    def box(self) -> tuple[int, int, int, int]:
+        """First column and row, and how many of both, around all contours with a margin."""
+        points = np.concatenate([p for each in self.slices for p in (*each.ours, *each.theirs)])
+        grid = self.series.grid
+        margin = (_MARGIN_MM / grid.column_spacing_mm, _MARGIN_MM / grid.row_spacing_mm)
+        low = np.maximum(points.min(axis=0) - margin, 0).astype(int)
+        high = np.minimum(points.max(axis=0) + margin, (grid.columns - 1, grid.rows - 1)).astype(int)
+        wide, tall = (high - low + 1).tolist()
+        return int(low[0]), int(low[1]), wide, tall
+
+
+def reviewed_case(
+    loaded: LoadedSite, ledger: Ledger, reviewed: ReviewedStructure, series: CtSeries | None = None
+) -> ReviewedCase:
+    """Read what is on disk of a reviewed structure.
+
+    Args:
+        loaded: the configuration, which says under what name a protocol sends the structure.
+        ledger: where the files lie.
+        reviewed: which structure.
+        series: the CT of its job, if it is open already.
+
+    Raises:
+        LedgerRefused: ``review.files-gone``, ``review.not-drawn``: a person is told why.
+        SeriesRefused: the CT cannot be read any more.
+        StructureSetInvalid: one of the structure sets cannot be read any more.
+    """
+    if reviewed.their_name is None:
+        sentence = (
+            "No contour came back that belongs to this structure, so there is nothing to show beside ours."
+        )
+        raise LedgerRefused("review.not-drawn", sentence)
+    job = ledger.job(reviewed.job_id)
+    theirs = ledger.reviewed_file(reviewed.set_id)
+    ours = _our_set(ledger, loaded.storage / "jobs" / job.id, reviewed.job_id)
+    if (
+        theirs is None
+        or ours is None
+        or not theirs.is_file()
+        or not all(each.is_file() for each in job.files)
+    ):
+        sentence = (
+            "The CT or one of the structure sets was deleted, as node.retention and evaluation say. "
+            "What was measured stays; a picture needs the files."
+        )
+        raise LedgerRefused("review.files-gone", sentence)
+    if series is None:
+        from service.contouring.ct_series import CtSeries
+
+        series = CtSeries.read(job.files)
+    drawn = _polygons(read_structure_set(ours), _our_names(loaded, reviewed), series)
+    edited = _polygons(read_structure_set(theirs), (reviewed.their_name,), series)
+    return ReviewedCase(reviewed, series, _slices(series, drawn, edited, ledger.slice_measures(reviewed.id)))
+
+
+def picture_of(case: ReviewedCase, place: str) -> CasePicture:
+    """The most changed slice, cut to the contours, for a report."""
+    shown = case.slices[case.worst]
+    column, row, wide, tall = case.box
+    corner = np.array([column, row])
+    grid = case.series.grid
+    return CasePicture(
+        place=place,
+        hu=case.hu(shown.index)[row : row + tall, column : column + wide].copy(),
+        ours=[points - corner for points in shown.ours],
+        theirs=[points - corner for points in shown.theirs],
+        aspect=grid.row_spacing_mm / grid.column_spacing_mm,
+    )
+
+
+def _our_set(ledger: Ledger, folder: Path, job_id: str) -> Path | None:
+    sent = [each.file for each in ledger.deliveries(job_id) if each.kind is ObjectKind.RTSTRUCT]
+    made = sorted(folder.glob("rtstruct*.dcm"))
+    return next((file for file in (*reversed(sent), *made) if file.is_file()), None)
+
+
+def _our_names(loaded: LoadedSite, reviewed: ReviewedStructure) -> tuple[str, ...]:
+    protocol = loaded.site.protocols.get(configured_name(reviewed.protocol))
+    sent = None if protocol is None else protocol.structures.get(reviewed.structure)
+    return (reviewed.structure,) if sent is None or sent.name is None else (sent.name, reviewed.structure)
+
+
+def _polygons(found: StructureSet, names: Sequence[str], series: CtSeries) -> dict[int, Polygons]:
+    by_name: dict[str, Roi] = {roi.name: roi for roi in found.rois}
+    roi = next((by_name[name] for name in names if name in by_name), None)
+    if roi is None:
+        return {}
+    keys = [(each.sop_instance_uid, each.frame_number) for each in series.references]
+    return dict(roi_slices(roi, series.grid, keys).polygons)
+
+
+def _slices(
+    series: CtSeries,
+    ours: dict[int, Polygons],
+    theirs: dict[int, Polygons],
+    measures: Sequence[SliceMeasures],
+) -> tuple[ReviewedSlice, ...]:
+    grid = series.grid
+    positions_mm = grid.slice_origins_lps_mm @ grid.normal  # (slices,)
+    by_index = {int(np.abs(positions_mm - each.position_mm).argmin()): each for each in measures}
+    found = []
+    for k in sorted({*ours, *theirs}):
+        both = (ours.get(k, ()), theirs.get(k, ()))
+        found.append(ReviewedSlice(k, float(positions_mm[k]), *both, by_index.get(k)))
+    if not found:
+        sentence = (
+            "Neither contour lies on a slice of this CT. `delineate reviews show` says what was compared."
+        )
+        raise LedgerRefused("review.not-drawn", sentence)
+    return tuple(found)
