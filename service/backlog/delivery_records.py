@@ -78,6 +78,11 @@ class Delivery:
         """What people call the object."""
         return _NOUNS.get(self.kind, self.kind.value)
 
+    @property
+    def heading(self) -> str:
+        """The same at the beginning of a sentence, and where it goes."""
+        return f"{self.noun[0].upper()}{self.noun[1:]} for {self.destination}"
+
 
 _NOUNS: Final = {
     ObjectKind.RTSTRUCT: "structure set",

@@ -128,7 +128,7 @@ class Committer:
 
     def _give_up(self, delivery: Delivery, why: str) -> None:
         sentence = (
-            f"{delivery.destination} has acknowledged a structure set and not committed itself to keep it. "
+            f"{delivery.destination} has acknowledged a {delivery.noun} and not committed itself to keep it. "
             f"{why} Look whether it is there."
         )
         code, state = "commitment.unanswered", CommitmentState.UNANSWERED

@@ -168,8 +168,7 @@ class Sender:
         return lambda conn: want(conn, delivery.id)
 
     def _tell(self, delivery: Delivery, found: Outcome, give_up_hours: float | None) -> None:
-        noun = delivery.noun[0].upper() + delivery.noun[1:]
-        sentence = f"{noun} for {delivery.destination}: {found.sentence}"
+        sentence = f"{delivery.heading}: {found.sentence}"
         if give_up_hours is not None:
             sentence += f" It has failed for some time; the node gives up after {give_up_hours:g} h."
         self._notify.tell(found.code, sentence, delivery.job_id)

@@ -89,7 +89,8 @@ def of_response(http_status: int, body: bytes, sop_instance_uid: str) -> Outcome
         sop_instance_uid: what was sent.
     """
     found = _judged(http_status, body, sop_instance_uid)
-    return replace(found, sentence=f"{found.sentence} (HTTP {http_status})")
+    status = found.status or None  # 0000 is an answer to a C-STORE alone
+    return replace(found, status=status, sentence=f"{found.sentence} (HTTP {http_status})")
 
 
 def _judged(http_status: int, body: bytes, sop_instance_uid: str) -> Outcome:
@@ -135,7 +136,7 @@ def _warning(reason: object) -> Outcome:
 def _document(body: bytes) -> dict[str, Any]:
     try:
         found = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):  # lists within lists without end
         return {}
     if isinstance(found, list) and found:  # some services wrap it
         found = found[0]

@@ -79,7 +79,7 @@ def store(file: Path, service: Service, *, sop_instance_uid: str) -> Outcome:
             return _post(client, file, service, sop_instance_uid)
     except (httpx2.TimeoutException, _TooSlow):
         return outcome.NO_RESPONSE
-    except httpx2.TransportError as error:
+    except httpx2.RequestError as error:
         failure = context.failure if context is not None else None
         return _of_transport(error, failure)
     except OSError:
@@ -99,6 +99,7 @@ def _post(client: httpx2.Client, file: Path, service: Service, sop_instance_uid:
         "Content-Type": f'multipart/related; type="application/dicom"; boundary={boundary}',
         "Content-Length": str(len(head) + size + len(tail)),
         "Accept": "application/dicom+json",
+        "Accept-Encoding": "identity",
     }
     name = service.tls.server_name if service.tls is not None else None
     extensions = {} if name is None else {"sni_hostname": name}
@@ -107,7 +108,7 @@ def _post(client: httpx2.Client, file: Path, service: Service, sop_instance_uid:
     url = service.web.studies_url
     with client.stream("POST", url, content=body, headers=headers, extensions=extensions) as answer:
         said = b""
-        for part in answer.iter_bytes(_PART):
+        for part in answer.iter_raw(_PART):  # not unpacked: we ask for none that is
             said += part
             if len(said) > _LARGEST_ANSWER:
                 break
@@ -130,6 +131,7 @@ def _auth(service: Service) -> httpx2.Auth | None:
     web = service.web
     token = _secret(web.token, web.token_file, service.folder)
     if token is not None:
+        token.encode("ascii")
         return _Bearer(token)
     password = _secret(web.password, web.password_file, service.folder)
     return None if web.user is None or password is None else httpx2.BasicAuth(web.user, password)
@@ -156,7 +158,7 @@ def _secret(variable: str | None, file: str | None, folder: Path) -> str | None:
     return lines[0].strip() if lines else ""
 
 
-def _of_transport(error: httpx2.TransportError, failure: OSError | None) -> Outcome:
+def _of_transport(error: httpx2.RequestError, failure: OSError | None) -> Outcome:
     """What a failed connection means, by what lies under the library's own error."""
     causes = list(_causes(error))
     tls = failure or next((each for each in causes if isinstance(each, ssl.SSLError)), None)

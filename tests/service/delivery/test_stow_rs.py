@@ -12,6 +12,8 @@ import pydicom
 import pytest
 from certificates import Authority
 from dicomweb_servers import ORTHANC, PLUGIN, OrthancWeb, orthanc, scripted
+from hypothesis import given
+from hypothesis import strategies as st
 from running_node import free_port
 
 from service.config.dicomweb_section import DicomWeb
@@ -75,6 +77,31 @@ def test_what_an_answer_means(http: int, body: bytes, kind: Kind, code: str) -> 
     assert found.sentence.endswith(f"(HTTP {http})")
 
 
+_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=4) | st.sampled_from([UID, 0xA700]),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["00081199", "00081198", "00081155", "00081197", "00081196", "Value", "vr"]),
+            inner,
+        )
+    ),
+    max_leaves=12,
+)
+
+
+@given(http=st.sampled_from([200, 202, 409]), document=_JSON)
+def test_no_answer_is_taken_for_stored_unless_it_names_the_instance(http: int, document: object) -> None:
+    body = json.dumps(document).encode()
+    found = of_response(http, body, UID)
+    assert not found.stored or UID.encode() in body or http == 409
+
+
+@pytest.mark.parametrize("body", [b"[" * 100_000, b"\xff\xfe", b"{" * 50_000])
+def test_answers_without_sense_say_nothing(body: bytes) -> None:
+    assert of_response(200, body, UID).code == "delivery.stow-unclear"
+
+
 @pytest.fixture
 def service(tmp_path: Path) -> Callable[..., Service]:
     def make(url: str, *, tls: ClientTls | None = None, timeout: float = 10.0, **web: str) -> Service:
@@ -105,6 +132,14 @@ def test_a_token_comes_from_a_file_or_the_environment(structure_set, service, tm
         store(structure_set, service(peer.url, token="${ARCHIVE_TOKEN}"), sop_instance_uid=UID)
     said = [headers["authorization"] for headers, _ in peer.requests]
     assert said == ["Bearer from-file", "Bearer from-environment"]
+
+
+def test_a_token_with_other_letters_than_a_header_takes_is_not_sent(structure_set, service, tmp_path) -> None:
+    (tmp_path / "token").write_text("gehe\u00efm")
+    with scripted(lambda: (200, answer_of())) as peer:
+        found = store(structure_set, service(peer.url, token_file="token"), sop_instance_uid=UID)
+    assert found.code == "delivery.stow-secret-missing"
+    assert peer.requests == []
 
 
 @pytest.mark.parametrize("web", [{"token_file": "absent"}, {"user": "u", "password": "${NOT_SET_HERE}"}])
