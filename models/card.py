@@ -16,11 +16,11 @@ import yaml
 
 from models.input_card import InputCard
 from models.nnunet_card import NnunetCard
+from models.statistics_card import Statistics
 from models.yaml_sections import SectionInvalid, parsed, section
 
 AXIS_OF: Final = {"S": 0, "I": 0, "P": 1, "A": 1, "L": 2, "R": 2}
 """Which axis of our arrays (z to head, y to posterior, x to left) runs along each direction or against it."""
-
 
 _AXES: Final = "axes are three letters, one each of S or I, P or A, L or R"
 
@@ -171,6 +171,7 @@ class Card:
         region: how to tell that the CT shows what the model knows; None if any CT will do.
         training, figures, limits: where the weights come from, measured accuracy, what is known not to work.
         recipe: that the weights were trained by, whole, with what was computed from the data; may be empty.
+        statistics: what the training cases look like, for a second look; None of a card that has none.
     """
 
     name: str
@@ -199,6 +200,7 @@ class Card:
     figures: Mapping[str, Any] = field(default_factory=dict)
     limits: tuple[str, ...] = ()
     recipe: Mapping[str, Any] = field(default_factory=dict)
+    statistics: Statistics | None = None
 
     @property
     def reference(self) -> str:
@@ -246,6 +248,7 @@ def _check(card: Card) -> None:
     elif card.program.file is not None and card.program.sha256 is None:
         wrong.append("a program file needs its sha256")
     named = [name for group in (*card.pairs, card.midline) for name in group]
+    named += [] if card.statistics is None else sorted(card.statistics.named)
     if card.region is not None:
         evidence = card.region.required + card.region.supporting + card.region.whole
         named += [name for each in evidence for name in each.structures]

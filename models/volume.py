@@ -102,10 +102,15 @@ class CtVolume:
 
 
 class Severity(StrEnum):
-    """How much a finding matters to the reader."""
+    """How much a finding matters to the reader, and what becomes of the structure or the set for it.
+
+    HOLD: the structure set waits until a person has looked. STOP: the structure is left out of it.
+    """
 
     NOTE = "note"
     WARNING = "warning"
+    HOLD = "hold"
+    STOP = "stop"
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +121,7 @@ class Finding:
         code: stable, e.g. ``structure.cut-by-field-of-view``.
         sentence: for people, without patient data.
         structure: TG-263 name it concerns, or None for the whole CT.
-        severity: note or warning.
+        severity: note, warning, hold or stop.
     """
 
     code: str

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ import yaml
 from analytic_bundle import STRUCTURES, small_ct
 
 from models.predictor import load as load_model
-from models.volume import CtVolume
+from models.volume import CtVolume, Finding
 from service.backlog import engine
 from service.backlog.ledger import Ledger
 from service.backlog.records import (
@@ -40,21 +41,25 @@ class Models:
     def __init__(self) -> None:
         self.asked = 0
         self.meanwhile = lambda: None
+        self.findings: tuple[Finding, ...] = ()
 
     def segment(self, fill, grid, dtype, card, structures, *, deadline_seconds, progress=None):
         self.asked += 1
         hu = np.empty(grid.shape_zyx, dtype)
         fill(hu)
         self.meanwhile()
-        return load_model(card, "cpu").segment(CtVolume(hu, grid), structures, progress)
+        found = load_model(card, "cpu").segment(CtVolume(hu, grid), structures, progress)
+        return replace(found, findings=(*found.findings, *self.findings))
 
 
 class Told:
     def __init__(self) -> None:
         self.codes: list[str] = []
+        self.sentences: list[str] = []
 
     def tell(self, code: str, sentence: str, job_id: str | None = None) -> None:
         self.codes.append(code)
+        self.sentences.append(sentence)
 
 
 class Room:
@@ -73,11 +78,13 @@ class Room:
             lambda: self.loaded, self.ledger, self.engine, Spool(self.storage), (self.models,), self.told
         )
 
-    def configured(self, destinations: dict = DESTINATIONS) -> LoadedSite:
+    def configured(self, destinations: dict = DESTINATIONS, **of_protocol: object) -> LoadedSite:
         config = {
             "node": {"storage": str(self.storage), "bundles": [str(self.bundles)]},
             "destinations": destinations,
-            "protocols": {"analytic": {"model": "analytic@1.0", "structures": dict.fromkeys(STRUCTURES)}},
+            "protocols": {
+                "analytic": {"model": "analytic@1.0", "structures": dict.fromkeys(STRUCTURES), **of_protocol}
+            },
         }
         return parse(
             yaml.safe_dump(config, sort_keys=False), self.folder / "config.yaml", check_bundles=False

@@ -26,8 +26,8 @@ _LIMITS: Final = (
     "It was measured on cases of its own data set at most, which is no evidence for another scanner, "
     "protocol or clinic.",
     "It does not recognise a CT of another part of the body; send it only what it was trained on.",
-    "Volumes outside the range of the training cases (half of the smallest to twice the largest) are "
-    "reported; whatever else is unusual is not.",
+    "What lies beyond the ranges of the training cases (volume_cm3: half of the smallest to twice the "
+    "largest; statistics) is reported; whatever else is unusual is not.",
 )
 
 

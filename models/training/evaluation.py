@@ -190,7 +190,7 @@ def _case(
         seconds=seconds,
         figures=found,
         background=background,
-        warnings=tuple(each.sentence for each in said.findings if each.severity is Severity.WARNING),
+        warnings=tuple(each.sentence for each in said.findings if each.severity is not Severity.NOTE),
     )
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from models.card import Card
 from models.networks import network_of
 from models.predictor import load
 from models.training.bundle_card import new_card
 from models.training.bundle_writer import with_figures, write_bundle
+from models.training.card_statistics import measured_statistics, with_statistics
 from models.training.data_lessons import DataLessons
 from models.training.data_set import DataSet
 from models.training.evaluation import evaluate, setting_of
@@ -20,6 +21,9 @@ from models.training.synthetic_run import PHANTOM_SOURCE, Synthetic
 from models.training.thresholds import chosen_thresholds
 from models.training.trainer import Trainer
 from models.training.training_run import TrainingRun, Watcher
+
+_LOOKED_AT: Final = 60
+"""Training cases whose looks are written into the card; the model is run once on each."""
 
 
 def finished(run: TrainingRun, trainer: Trainer, data: DataSet | None, watcher: Watcher) -> Card:
@@ -56,7 +60,12 @@ def finished(run: TrainingRun, trainer: Trainer, data: DataSet | None, watcher: 
             figures |= run.data.figures(network, recipe, lessons.input)
         elif data is not None:
             figures |= _measured(card, data, str(machine.device))
-    return with_figures(card, figures)
+    card = with_figures(card, figures)
+    if data is None or not recipe.validation.bundle:
+        return card
+    watcher.say("Measuring what the training cases look like.")
+    device = str(machine.device)
+    return with_statistics(card, measured_statistics(card, data, "train", device=device, most=_LOOKED_AT))
 
 
 def _stage(run: TrainingRun, trainer: Trainer) -> str:

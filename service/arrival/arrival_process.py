@@ -20,12 +20,15 @@ from service.arrival.watchman import Watchman
 from service.backlog.engine import EngineClient, migrate
 from service.backlog.ledger import Ledger
 from service.backlog.notify import Notifier
+from service.backlog.refusals import RefusalKeeper, Refusals
 from service.backlog.spool import Spool
 from service.config.reader import WatchedSite
 from service.log import EventLog
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from service.config.site import Site
 
 GRACE_SECONDS: Final = 5.0
 """How long associations may go on after the process was told to stop."""
@@ -80,15 +83,12 @@ def _receive(
     spool.open_landing()
     reception.take_up()
     commitments = Commitments(lambda: watched.current().site, spool, ledger, engine, notify)
-    scp = StorageScp(lambda: watched.current().site, spool, reception, clock, commitments)
+    refusals = Refusals()
+    keeper = RefusalKeeper(refusals, ledger, loaded.storage)
+    scp = StorageScp(lambda: watched.current().site, spool, reception, clock, commitments, refusals)
     port = scp.start(port_before)
     port_file.listen(port, scp.tls_port)
-    title = loaded.site.node.ae_title
-    if scp.tls_port is not None:
-        _log.info("arrival.listening-tls", port=scp.tls_port, ae_title=title)
-    _log.info("arrival.listening", port=port, ae_title=title)
-    if not loaded.site.senders:
-        _log.warning("arrival.no-senders")
+    _say_where(loaded.site, port, scp.tls_port)
     reserve_bytes = loaded.site.node.disk.reserve_gb * 1e9
     watchman = Watchman(lambda: watched.mistakes, spool.free_bytes, reserve_bytes, notify)
     certificates = CertificateWatch(lambda: watched.current().site, notify, clock)
@@ -100,6 +100,7 @@ def _receive(
                 os._exit(REPLACED)  # who sends to us just now hears no success and sends again
             _step(reception)
             certificates.look()
+            keeper.keep(clock())
             with contextlib.suppress(OSError):  # a disk that does not answer, which every C-STORE says
                 watchman.look()
             if place.is_shared:
@@ -108,10 +109,20 @@ def _receive(
         scp.stop(GRACE_SECONDS)
         spool.close_landing()
         _step(reception)
+        keeper.keep(clock(), ending=True)
         reception.close()
         notify.close()
         engine.close()
         port_file.remove()
+
+
+def _say_where(site: Site, port: int, tls_port: int | None) -> None:
+    title = site.node.ae_title
+    if tls_port is not None:
+        _log.info("arrival.listening-tls", port=tls_port, ae_title=title)
+    _log.info("arrival.listening", port=port, ae_title=title)
+    if not site.senders:
+        _log.warning("arrival.no-senders")
 
 
 def _step(reception: Reception) -> None:

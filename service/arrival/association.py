@@ -8,6 +8,7 @@ thread, and P-DATA goes straight to :mod:`service.arrival.dimse`.
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Final, Protocol
 
 from pynetdicom import evt
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from pynetdicom.ae import ApplicationEntity
 
     from service.arrival.admission import Rejection
+    from service.arrival.in_flight import ReceivingMemory
     from service.dicom.transport_security import ServerCredentials
 
 HANDSHAKE_SECONDS: Final = 15.0
@@ -58,6 +60,8 @@ class Host(Protocol):
     """What an association asks of the SCP it belongs to."""
 
     stopping: bool
+    idle_seconds: float
+    memory: ReceivingMemory
 
     def admit(self, association: ReceivingAssociation, origin: Origin) -> Rejection | None:
         """Whether this peer is let in; if so it counts as open until :meth:`gone`."""
@@ -67,6 +71,9 @@ class Host(Protocol):
 
     def normalized(self, origin: Origin) -> NormalizedService | None:
         """Where N-ACTION and N-EVENT-REPORT requests of this peer go."""
+
+    def turned_away(self, reason: str, address: str, title: str = "") -> None:
+        """A peer was not let in; what was said of it stands in the log already."""
 
     def gone(self, association: ReceivingAssociation, *, released: bool) -> None:
         """The association is over; called once, whether it was ever let in or not."""
@@ -102,9 +109,28 @@ class ReceivingAssociation(Association):
         self._plain = connection
         self.connection: Connection = PLAIN
         self._messages: DimseReceiver | None = None
+        self._asked_to_give_way_at: float | None = None
         self._bounded = BoundedSocket(self, connection, seconds)
         self._stream = PduStream(connection, seconds, self._is_interrupted)
         self.set_socket(self._bounded)
+
+    @property
+    def silent_seconds(self) -> float:
+        """How long it has been between messages; 0 while one is half-received or dealt with."""
+        since, messages = self._stream.waiting_since, self._messages
+        if since is None or messages is None or messages.busy:
+            return 0.0
+        return time.monotonic() - since
+
+    def give_way(self) -> None:
+        """End at the next look-up in favour of somebody else, unless something comes before."""
+        self._asked_to_give_way_at = time.monotonic()
+
+    @property
+    def gives_way(self) -> bool:
+        """Whether it was asked to, and nothing has come since."""
+        asked, since = self._asked_to_give_way_at, self._stream.waiting_since
+        return asked is not None and since is not None and since <= asked
 
     def run_reactor(self) -> None:
         """The thread: from the connection's first byte to its end."""
@@ -117,7 +143,8 @@ class ReceivingAssociation(Association):
             _log.failure("association.failed", error, address=self._address)
         finally:
             self._bounded.close()
-            self._messages = None  # and with it what was received of an instance that never ended
+            if self._messages is not None:
+                self._messages.close()
             self._end(released=False)
 
     def _secure(self, credentials: ServerCredentials) -> bool:
@@ -132,6 +159,7 @@ class ReceivingAssociation(Association):
             connection.do_handshake()
         except OSError as error:
             _log.warning("tls.handshake-failed", address=self._address, kind=kind_of_failure(error))
+            self.host.turned_away("tls.handshake-failed", self._address)
             return False
         self.connection = Connection(tls=True, certificate=peer_certificate(connection))
         self._stream = SecuredPduStream(connection, self._seconds, self._is_interrupted)
@@ -160,6 +188,7 @@ class ReceivingAssociation(Association):
             begun = self._messages is not None and self._messages.busy
             kind, pdu = self._stream.read(within_message=begun)
             if kind == P_DATA_TF and state == "Sta6" and self._messages is not None:
+                self._stream.spoken()
                 for response in self._messages.receive(pdu):
                     self._bounded.send(response)
             else:
@@ -169,16 +198,25 @@ class ReceivingAssociation(Association):
         except PeerGone:
             events.put("Evt17")
         except (PduInvalid, DimseViolation) as error:
-            event = "association.violated" if state == "Sta6" else "association.not-dicom"
-            self._warn(event, kind=str(error))
+            self._breach(error, state)
             events.put("Evt19")
         except (PeerStalled, Interrupted) as reason:
-            if state == "Sta6" or isinstance(reason, PeerStalled):
+            gives_way = self.gives_way and not self.host.stopping
+            if gives_way:
+                self._warn("association.gave-way", seconds=int(self.silent_seconds))
+            elif state == "Sta6" or isinstance(reason, PeerStalled):
                 self._warn("association.cut-off", type=type(reason).__name__)
             if state == "Sta6":
-                self.acse.send_abort(0x02 if isinstance(reason, PeerStalled) else 0x00)
+                self.acse.send_abort(0x02 if gives_way or isinstance(reason, PeerStalled) else 0x00)
             else:
                 events.put("Evt18")
+
+    def _breach(self, error: PduInvalid | DimseViolation, state: str) -> None:
+        if state == "Sta6":
+            self._warn("association.violated", kind=str(error))
+            return
+        self._warn("association.not-dicom", kind=str(error))
+        self.host.turned_away("association.not-dicom", self._address)
 
     def _decode(self, pdu: bytearray):  # type: ignore[no-untyped-def]  # noqa: ANN202 - pynetdicom's own pair
         try:
@@ -228,17 +266,17 @@ class ReceivingAssociation(Association):
             int(agreed.context_id or 0): Context(str(agreed.abstract_syntax), str(agreed.transfer_syntax[0]))
             for agreed in self.accepted_contexts
         }
-        self._stream.established()
+        self._stream.established(self.host.idle_seconds)
         peer_max_pdu = self.requestor.maximum_length or 0
         store, normalized = self.host.serve(self, origin), self.host.normalized(origin)
-        self._messages = DimseReceiver(contexts, store, peer_max_pdu, normalized)
+        self._messages = DimseReceiver(contexts, store, peer_max_pdu, self.host.memory, normalized)
 
     def _end(self, *, released: bool) -> None:
         if not self._over:
             self._over = True
             self.host.gone(self, released=released)
 
-    def _warn(self, event: str, **facts: str) -> None:
+    def _warn(self, event: str, **facts: str | int) -> None:
         """One line for what a peer does wrong."""
         self._warned = True
         _log.warning(event, address=self._address, **facts)
@@ -248,4 +286,4 @@ class ReceivingAssociation(Association):
         if self._messages is not None and self.dul.state_machine.current_state == "Sta6":
             for pdu in self._messages.idle():
                 self._bounded.send(pdu)
-        return self.host.stopping
+        return self.host.stopping or self.gives_way

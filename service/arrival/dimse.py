@@ -1,7 +1,8 @@
 """DIMSE on the receiving side: fragments to messages, C-STORE and C-ECHO answered (PS3.7 9.1.1 and 9.1.5).
 
 This is the path every pixel takes, so it is short: a data set is kept as the pieces in which it came, without
-a copy, and handed on whole. Command sets are a few elements in Implicit VR Little Endian (PS3.7 6.3.1).
+a copy while there is memory for them (:mod:`service.arrival.in_flight`), and handed on whole. Command sets
+are a few elements in Implicit VR Little Endian (PS3.7 6.3.1).
 """
 
 from __future__ import annotations
@@ -28,11 +29,15 @@ from service.arrival.command_sets import (
     p_data,
     two_bytes,
 )
-from service.arrival.instance import Claim, StoreStatus
+from service.arrival.in_flight import DataSetInFlight
+from service.arrival.instance import Claim
 from service.arrival.messages import Answer, Context, DimseViolation, Normalized, NormalizedService, Store
+from service.errors import SpoolUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+
+    from service.arrival.in_flight import ReceivingMemory
 
 LONGEST_COMMAND: Final = 1 << 16
 """Bytes of a command set; a real one has about 150."""
@@ -46,6 +51,7 @@ N_EVENT_REPORT: Final = 0x0100
 _NO_DATA_SET: Final = 0x0101
 _SUCCESS: Final = 0x0000
 _UNRECOGNISED_OPERATION: Final = 0x0211
+_RESOURCE_LIMITATION: Final = 0x0213
 
 
 _pdv = struct.Struct(">LBB").unpack_from
@@ -77,6 +83,7 @@ class DimseReceiver:
         contexts: accepted presentation contexts by their id.
         store: where data sets go.
         peer_max_pdu: longest PDU the peer takes, 0 for any.
+        memory: of the process, for data sets on their way in.
         normalized: where N-ACTION and N-EVENT-REPORT go; None refuses them.
     """
 
@@ -85,6 +92,7 @@ class DimseReceiver:
         contexts: Mapping[int, Context],
         store: Store,
         peer_max_pdu: int,
+        memory: ReceivingMemory,
         normalized: NormalizedService | None = None,
     ) -> None:
         self._normalized = normalized
@@ -93,13 +101,17 @@ class DimseReceiver:
         self._store = store
         self._peer_max_pdu = peer_max_pdu
         self._message: _Message | None = None
-        self._parts: list[memoryview] = []
-        self._length = 0
+        self._memory = memory
+        self._data_set = DataSetInFlight(memory)
 
     @property
     def busy(self) -> bool:
         """Whether a message has begun and not ended."""
         return self._message is not None
+
+    def close(self) -> None:
+        """Forget what was received of an instance that never ended."""
+        self._data_set.close()
 
     def receive(self, pdu: bytearray) -> Iterator[bytes]:
         """Take one P-DATA-TF PDU, header included; yields the PDUs of each response as it is due.
@@ -123,7 +135,9 @@ class DimseReceiver:
             if control & 1:
                 yield from self._command(context_id, fragment, last=bool(control & 2))
             else:
-                yield from self._data(context_id, fragment, last=bool(control & 2))
+                self._data(context_id, fragment, len(pdu))
+                if control & 2:
+                    yield from self._complete()
 
     def _command(self, context_id: int, fragment: memoryview, *, last: bool) -> Iterator[bytes]:
         if self._message is None:
@@ -144,25 +158,29 @@ class DimseReceiver:
             if message_in.number(DATA_SET_TYPE) == _NO_DATA_SET:
                 yield from self._complete()
 
-    def _data(self, context_id: int, fragment: memoryview, *, last: bool) -> Iterator[bytes]:
+    def _data(self, context_id: int, fragment: memoryview, pdu_bytes: int) -> None:
         message_in = self._message
         if message_in is None or message_in.elements is None or message_in.context_id != context_id:
             message = "data come without a command that announces them"
             raise DimseViolation(message)
-        self._length += len(fragment)
         sop_class = self._contexts[context_id].sop_class_uid
-        if self._length <= (self._store.longest(sop_class) or self._longest(sop_class)):
-            self._parts.append(fragment)
+        most = self._store.longest(sop_class) or self._longest(sop_class)
+        if self._data_set.length + len(fragment) <= most:
+            self._data_set.add(fragment, pdu_bytes)
         else:
-            self._parts.clear()
-        if last:
-            yield from self._complete()
+            self._data_set.skip(fragment)
 
     def _complete(self) -> Iterator[bytes]:
-        message_in, parts, length = self._message, self._parts, self._length
-        self._message, self._parts, self._length = None, [], 0
+        message_in, data_set = self._message, self._data_set
+        self._message, self._data_set = None, DataSetInFlight(self._memory)
         if message_in is None:
             return
+        try:
+            yield from self._answered(message_in, data_set)
+        finally:
+            data_set.close()
+
+    def _answered(self, message_in: _Message, data_set: DataSetInFlight) -> Iterator[bytes]:
         field = message_in.number(FIELD)
         if field == _C_CANCEL:
             return
@@ -171,21 +189,31 @@ class DimseReceiver:
             return
         answer = Answer(_UNRECOGNISED_OPERATION)
         if field == _C_STORE:
-            answer = self._c_store(message_in, parts, length)
+            answer = self._c_store(message_in, data_set)
         elif field in (N_ACTION, N_EVENT_REPORT) and self._normalized is not None:
-            answer = Answer(self._normalized.take(self._request(message_in, field, parts)))
+            answer = self._asked(self._normalized, message_in, field, data_set)
         elif field == _C_ECHO:
             answer = Answer(_SUCCESS)
         yield from self._respond(message_in, field, answer)
 
-    def _c_store(self, message_in: _Message, parts: list[memoryview], length: int) -> Answer:
+    def _c_store(self, message_in: _Message, data_set: DataSetInFlight) -> Answer:
         context = self._contexts[message_in.context_id]
         claim = Claim(context.sop_class_uid, message_in.uid(SOP_INSTANCE), context.transfer_syntax_uid)
         if message_in.uid(SOP_CLASS) != context.sop_class_uid:
-            return Answer(
-                StoreStatus.SOP_CLASS_NOT_SUPPORTED, "SOP class differs from the presentation context"
-            )
-        return self._store.store(claim, parts, length)
+            return self._store.unlike_its_context(data_set.length)
+        try:
+            parts = data_set.parts()
+        except SpoolUnavailable as trouble:
+            return self._store.not_kept(trouble, data_set.length)
+        return self._store.store(claim, parts, data_set.length)
+
+    def _asked(
+        self, service: NormalizedService, message_in: _Message, field: int, data_set: DataSetInFlight
+    ) -> Answer:
+        try:
+            return Answer(service.take(self._request(message_in, field, data_set.parts())))
+        except SpoolUnavailable:
+            return Answer(_RESOURCE_LIMITATION)
 
     def idle(self) -> Iterator[bytes]:
         """Nothing has come for a moment: the PDUs of what is to be reported."""

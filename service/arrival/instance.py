@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import re
+import threading
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import TYPE_CHECKING, Final
@@ -59,6 +60,8 @@ _IDENTIFYING: Final = frozenset({_IMAGE_TYPE, _SOP_CLASS, _SOP_INSTANCE, _MODALI
 _WANTED: Final = _IDENTIFYING | {_POSITION, _ORIENTATION, _IMAGES_IN_ACQUISITION}
 
 _FIRST_GROUP: Final = 0x0008
+
+_one_at_a_time = threading.Lock()  # so that the copies which it takes do not add up
 
 _UID: Final = re.compile(r"(0|[1-9][0-9]*)(\.(0|[1-9][0-9]*))+")
 
@@ -170,22 +173,23 @@ def is_valid_uid(uid: str) -> bool:
 
 
 def _scan_parts(parts: Sequence[bytes | memoryview], *, explicit: bool, whole: bool) -> dict[int, bytes]:
-    prefix, length = [], 0
+    beginning = bytearray()
     for part in parts:
-        prefix.append(part)
-        length += len(part)
-        if length >= PREFIX_BYTES:
+        beginning += part[: PREFIX_BYTES - len(beginning)]
+        if len(beginning) >= PREFIX_BYTES:
             break
-    front = b"".join(prefix)
+    front = bytes(beginning)
     _refuse_file_header(front)
-    if len(prefix) == len(parts) and whole:
+    if whole and len(front) == sum(map(len, parts)):
         return scan_to_the_end(front, _WANTED, explicit=explicit)
     try:
         return scan(front, _WANTED, explicit=explicit)
     except HeaderIncomplete:  # large private elements stand in front
         if not whole:
             raise
-        return scan_to_the_end(b"".join(parts), _WANTED, explicit=explicit)
+        with _one_at_a_time:
+            joined = parts[0] if len(parts) == 1 else b"".join(parts)
+            return scan_to_the_end(joined, _WANTED, explicit=explicit)
 
 
 def _refuse_file_header(front: bytes) -> None:

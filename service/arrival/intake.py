@@ -12,6 +12,7 @@ from service import failpoints
 from service.arrival.instance import StoreStatus, check_header
 from service.arrival.messages import Answer
 from service.arrival.spooled_series import file_header
+from service.backlog.refusals import Refusals
 from service.dicom.transfer_syntaxes import discarded_classes
 from service.errors import InstanceRefused, SpoolUnavailable
 from service.log import EventLog
@@ -60,6 +61,7 @@ class Intake:
         reserve_bytes: free space under which nothing more is taken.
         clock: seconds since the epoch.
         authorised: the caller may store, and not only ask whether we are there.
+        refusals: where what is refused is counted.
         ordered: only series may be stored that are ordered here; None for all.
     """
 
@@ -74,8 +76,10 @@ class Intake:
         reserve_bytes: int,
         clock: Callable[[], float],
         authorised: bool = True,
+        refusals: Refusals | None = None,
         ordered: PullOrders | None = None,
     ) -> None:
+        self._refusals = refusals if refusals is not None else Refusals()
         self._ordered = ordered
         self._known_orders: dict[str, bool] = {}
         self._authorised = authorised
@@ -87,7 +91,7 @@ class Intake:
         self._reserve_bytes = reserve_bytes
         self._clock = clock
         self._begun = time.monotonic()
-        self._stored = self._refused = self._bytes = 0
+        self.stored = self._bytes = 0
         self.discarded: Counter[str] = Counter()
 
     def longest(self, sop_class_uid: str) -> int:
@@ -100,7 +104,7 @@ class Intake:
         """See :class:`service.arrival.dimse.Store`."""
         self._bytes += length
         if not self._authorised:
-            self._refused += 1
+            self._count("instance.not-authorised")
             return Answer(StoreStatus.NOT_AUTHORISED)
         if claim.sop_class_uid in self._discard:
             self.discarded[claim.sop_class_uid] += 1
@@ -108,15 +112,30 @@ class Intake:
         try:
             answer = self._keep(claim, parts, length)
         except InstanceRefused as refusal:
-            self._refused += 1
+            self._count(refusal.code)
             _log.warning(refusal.code, ae_title=self._origin.calling_ae_title, status=f"{refusal.status:04X}")
             return Answer(refusal.status, refusal.code)
         except SpoolUnavailable as trouble:
-            self._refused += 1
-            _log.error(trouble.code, free_bytes=self._spool.free_bytes())
-            return Answer(StoreStatus.OUT_OF_RESOURCES, trouble.code)
-        self._stored += answer.status == StoreStatus.SUCCESS
+            return self._out_of_resources(trouble)
+        self.stored += answer.status == StoreStatus.SUCCESS
         return answer
+
+    def unlike_its_context(self, length: int) -> Answer:
+        """See :class:`service.arrival.dimse.Store`."""
+        self._bytes += length
+        self._count("instance.sop-class-differs")
+        comment = "SOP class differs from the presentation context"
+        return Answer(StoreStatus.SOP_CLASS_NOT_SUPPORTED, comment)
+
+    def not_kept(self, trouble: SpoolUnavailable, length: int) -> Answer:
+        """See :class:`service.arrival.dimse.Store`."""
+        self._bytes += length
+        return self._out_of_resources(trouble)
+
+    def _out_of_resources(self, trouble: SpoolUnavailable) -> Answer:
+        self._count(trouble.code)
+        _log.error(trouble.code, free_bytes=self._spool.free_bytes())
+        return Answer(StoreStatus.OUT_OF_RESOURCES, trouble.code)
 
     def end(self, *, released: bool) -> None:
         """The association is over."""
@@ -126,7 +145,7 @@ class Intake:
             "association.released" if released else "association.broken-off",
             ae_title=self._origin.calling_ae_title,
             address=self._origin.address,
-            instances=self._stored,
+            instances=self.stored,
             bytes=self._bytes,
             ms=int((time.monotonic() - self._begun) * 1000),
         )
@@ -154,9 +173,15 @@ class Intake:
             stored = self._spool.store(header.series_instance_uid, header.sop_instance_uid, pieces)
             self._tell(header, claim, stored)
         if stored.outcome == "conflict":
+            self._count("instance.conflict")
             _log.error("instance.conflict", ae_title=self._origin.calling_ae_title, status="0111")
             return Answer(StoreStatus.DUPLICATE_SOP_INSTANCE, "another data set with this UID is stored here")
         return Answer(StoreStatus.SUCCESS)
+
+    def _count(self, reason: str) -> None:
+        title = self._origin.calling_ae_title
+        sender = title if self._authorised else ""
+        self._refusals.add("instance", reason, address=self._origin.address, title=title, sender=sender)
 
     def _must_be_ordered(self, series_instance_uid: str, orders: PullOrders) -> None:
         known = self._known_orders

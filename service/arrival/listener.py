@@ -82,7 +82,9 @@ class Listener(AssociationServer):
         connections = sum(isinstance(thread, ReceivingAssociation) for thread in threading.enumerate())
         if connections < self.most_connections:
             return True
-        _log.warning("association.too-many-connections", address=plain_address(client_address[0]))
+        address = plain_address(client_address[0])
+        _log.warning("association.too-many-connections", address=address)
+        self.host.turned_away("association.too-many-connections", address)
         return False
 
     def handle_error(self, request: object, client_address: tuple[str, int]) -> None:  # noqa: ARG002

@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from service.arrival.instance import Claim
+    from service.errors import SpoolUnavailable
 
 
 class DimseViolation(ValueError):
@@ -36,6 +37,12 @@ class Store(Protocol):
 
     def store(self, claim: Claim, parts: Sequence[memoryview], length: int) -> Answer:
         """Take a data set of this ``length``; ``parts`` are empty if it is longer than was wanted."""
+
+    def unlike_its_context(self, length: int) -> Answer:
+        """The answer where the request names another SOP class than its presentation context."""
+
+    def not_kept(self, trouble: SpoolUnavailable, length: int) -> Answer:
+        """The answer to a data set for which there was room neither in memory nor on the disk."""
 
 
 class Normalized(NamedTuple):

@@ -72,10 +72,17 @@ class PduStream:
         self._interrupted = interrupted
         self._wakes_at = 1
         self._seconds = seconds
-        self._silence_seconds = min(seconds, REQUEST_SECONDS)
+        self._silence_seconds = self._one_pdu_seconds = min(seconds, REQUEST_SECONDS)
+        self.waiting_since: float | None = None
+        """Since when the next PDU is waited for (monotonic); None from its first byte to its end."""
 
-    def established(self) -> None:
-        """The peer has an association: from now on it may think between PDUs."""
+    def established(self, first_message_seconds: float) -> None:
+        """The peer has an association, and so long to begin with what it wants it for."""
+        self._silence_seconds = min(self._seconds, first_message_seconds)
+        self._one_pdu_seconds = min(self._seconds, PDU_SECONDS)
+
+    def spoken(self) -> None:
+        """The peer has said something: from now on it may think between PDUs."""
         self._silence_seconds = self._seconds
 
     def read(self, *, within_message: bool = False) -> tuple[int, bytearray]:
@@ -88,16 +95,17 @@ class PduStream:
             PeerGone, PeerStalled, PduInvalid, Interrupted: as their names say.
         """
         header = bytearray(HEADER_BYTES)
-        one_pdu_seconds = min(self._silence_seconds, PDU_SECONDS)
-        silence_seconds = one_pdu_seconds if within_message else self._silence_seconds
+        silence_seconds = self._one_pdu_seconds if within_message else self._silence_seconds
+        self.waiting_since = time.monotonic()
         self._fill(memoryview(header)[:1], silence_seconds)  # counted apart from slowness
-        self._fill(memoryview(header)[1:], one_pdu_seconds)
+        self.waiting_since = None
+        self._fill(memoryview(header)[1:], self._one_pdu_seconds)
         kind, length = _header(header)
         if kind not in _PDU_TYPES or length > LONGEST_PDU:
             raise PduInvalid(_what_begins(header))
         pdu = bytearray(HEADER_BYTES + length)
         pdu[:HEADER_BYTES] = header
-        self._fill(memoryview(pdu)[HEADER_BYTES:], one_pdu_seconds)
+        self._fill(memoryview(pdu)[HEADER_BYTES:], self._one_pdu_seconds)
         return kind, pdu
 
     def drain(self, seconds: float, most_bytes: int) -> bool:

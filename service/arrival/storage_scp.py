@@ -17,9 +17,11 @@ from pynetdicom import _config
 
 from service.arrival.admission import LIMIT, SHUTTING_DOWN, Rejection, is_pulled, judge
 from service.arrival.association import ReceivingAssociation
+from service.arrival.in_flight import ReceivingMemory
 from service.arrival.intake import Arrivals, Intake
 from service.arrival.listener import Listener
 from service.backlog.pull_orders import PullOrders
+from service.backlog.refusals import Refusals
 from service.dicom.transport_security import ServerCredentials
 from service.errors import NodeError
 from service.log import EventLog
@@ -33,7 +35,11 @@ if TYPE_CHECKING:
     from service.backlog.spool import Spool
     from service.config.site import Site
 
+GIVE_WAY_SECONDS: Final = 3.0
+"""How long a new association waits for an idle one to end where no more may be open."""
+
 _LOOPBACK: Final = {"::": "::1", "::1": "::1"}
+_LOOK_AGAIN_SECONDS: Final = 0.1  # whether who was asked has begun to speak instead
 _log = EventLog("arrival")
 
 
@@ -46,6 +52,7 @@ class StorageScp:
         spool: where instances are kept.
         arrivals: is told of every instance and of the end of every association.
         clock: seconds since the epoch.
+        refusals: where those who are turned away and what is refused are counted.
         commitments: takes requests for storage commitment and answers to ours; None refuses them.
     """
 
@@ -56,15 +63,21 @@ class StorageScp:
         arrivals: Arrivals,
         clock: Callable[[], float] = time.time,
         commitments: Commitments | None = None,
+        refusals: Refusals | None = None,
     ) -> None:
+        self._refusals = refusals if refusals is not None else Refusals()
         self._commitments = commitments
         self._site = site
         self._node = site().node
         self._spool = spool
         self._arrivals = arrivals
         self._clock = clock
+        self.idle_seconds = self._node.idle_seconds
+        self._reserve_bytes = int(self._node.disk.reserve_gb * 1e9)
+        self.memory = ReceivingMemory(spool, self._node.receiving_memory_mb * 1_000_000, self._reserve_bytes)
+        self._lock = threading.Condition()
+        self._waiting = 0
         self._orders = PullOrders(spool.storage, clock)
-        self._lock = threading.Lock()
         self._open: dict[ReceivingAssociation, Intake | None] = {}
         self._numbers = itertools.count(1)
         self._listeners: list[Listener] = []
@@ -148,7 +161,7 @@ class StorageScp:
                 connection=association.connection,
             )
         with self._lock:
-            if rejection is None and len(self._open) >= self._node.max_associations:
+            if rejection is None and not self._has_room():
                 rejection = LIMIT
             if rejection is None:
                 self._open[association] = None
@@ -159,7 +172,47 @@ class StorageScp:
             ae_title=origin.calling_ae_title,
             called_ae_title=origin.called_ae_title,
         )
+        self.turned_away(rejection.code, origin.address, origin.calling_ae_title)
         return rejection
+
+    def turned_away(self, reason: str, address: str, title: str = "") -> None:
+        """See :class:`service.arrival.association.Host`."""
+        sender = title if title in self._site().senders else ""
+        self._refusals.add("association", reason, address=address, title=title, sender=sender)
+
+    def _has_room(self) -> bool:
+        """Whether one more may be open; if none may, the idlest is asked to give way. Holds the lock."""
+        if self._is_room():
+            return True
+        deadline = time.monotonic() + GIVE_WAY_SECONDS
+        asked: ReceivingAssociation | None = None
+        self._waiting += 1
+        try:
+            while (asked is None or asked in self._open) and not self._is_room(waiting=self._waiting - 1):
+                if asked is None or not asked.gives_way:
+                    asked = self._idlest()
+                    if asked is None:
+                        return False
+                    asked.give_way()
+                if time.monotonic() > deadline:
+                    return False
+                self._lock.wait(_LOOK_AGAIN_SECONDS)
+        finally:
+            self._waiting -= 1
+        return True
+
+    def _is_room(self, waiting: int | None = None) -> bool:
+        """Whether one more may be open beside those who wait for the place of another."""
+        return len(self._open) + (self._waiting if waiting is None else waiting) < self._node.max_associations
+
+    def _idlest(self) -> ReceivingAssociation | None:
+        """Whom it costs least to end: who has stored nothing first, then who has been silent longest."""
+        found = [
+            (intake is not None and intake.stored > 0, -silent, id(association), association)
+            for association, intake in self._open.items()
+            if (silent := association.silent_seconds) >= self.idle_seconds and not association.gives_way
+        ]
+        return min(found)[-1] if found else None
 
     def serve(self, association: ReceivingAssociation, origin: Origin) -> Intake:
         """See :class:`service.arrival.association.Host`."""
@@ -171,8 +224,9 @@ class StorageScp:
             self._spool,
             self._arrivals,
             discard=self._node.accept_and_discard,
-            reserve_bytes=int(self._node.disk.reserve_gb * 1e9),
+            reserve_bytes=self._reserve_bytes,
             clock=self._clock,
+            refusals=self._refusals,
             authorised=ordered is not None or title in site.senders,
             ordered=ordered,
         )
@@ -188,6 +242,7 @@ class StorageScp:
         """See :class:`service.arrival.association.Host`."""
         with self._lock:
             intake = self._open.pop(association, None)
+            self._lock.notify_all()
             if intake is not None:
                 self.discarded.update(intake.discarded)
         if intake is not None:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 SHORTEST_PASSWORD: Final = 12
 _LONGEST_PASSWORD: Final = 256  # what is longer is only meant to keep us busy
-_NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+_NAME: Final = re.compile(r"[a-z0-9][a-z0-9._@-]{0,63}")
 _one_at_a_time: Final = threading.Lock()  # each check takes 64 MiB for a moment
 
 
@@ -63,6 +63,32 @@ class Accounts:
             conn.execute(sa.insert(tables.account).values(**values))
             self._say(conn, "account.added", name, role=role.value)
         return Account(name, role, at)
+
+    def vouched_for(self, name: str, role: Role) -> Account:
+        """The account of a person for whom an identity provider vouches, with the role that it gives them.
+
+        It is made when they first come, without a password.
+
+        Raises:
+            AccountRefused: the name is no name, or it is the account of somebody who signs in by password.
+        """
+        name, at, t = _name(name), now(), tables.account
+        with self._ledger.begin() as conn:
+            row = conn.execute(sa.select(t).where(t.c.name == name)).first()
+            if row is None:
+                values = {"name": name, "role": role.value, "created_at": at, "changed_at": at}
+                conn.execute(sa.insert(t).values(**values))
+                self._say(conn, "account.added", name, role=role.value, by="oidc")
+            elif row.password is not None:
+                sentence = (
+                    f"The account {name} has a password here and is not taken over. "
+                    "An administrator removes it, or gives it another name."
+                )
+                raise AccountRefused("account.has-password", sentence)
+            elif row.role != role.value:
+                conn.execute(sa.update(t).where(t.c.name == name).values(role=role.value, changed_at=at))
+                self._say(conn, "account.role-changed", name, role=role.value, by="oidc")
+        return Account(name, role, at if row is None else row.created_at)
 
     def all(self) -> list[Account]:
         """Everybody, by name."""
@@ -162,6 +188,6 @@ class Accounts:
 def _name(name: str) -> str:
     folded = name.strip().casefold()
     if not _NAME.fullmatch(folded):
-        sentence = "A name of an account has letters a to z, digits, '-', '_' and '.', at most 64 of them."
+        sentence = "A name of an account has letters a to z, digits, '-', '_', '.', '@', at most 64 of them."
         raise AccountRefused("account.name", sentence)
     return folded

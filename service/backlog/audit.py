@@ -30,6 +30,7 @@ class Deed(StrEnum):
     RECEIVED = "received"
     PULLED = "pulled"
     SENT = "sent"
+    REFUSED = "refused"
     CHANGED = "changed"
     LOOKED = "looked"
     DELETED = "deleted"
@@ -40,6 +41,10 @@ class Deed(StrEnum):
 
 
 _DEED_OF: Final = {
+    "association": Deed.REFUSED,
+    "instance": Deed.REFUSED,
+    "spool": Deed.REFUSED,
+    "tls": Deed.REFUSED,
     "account": Deed.PEOPLE,
     "audit": Deed.AUDIT_READ,
     "config": Deed.CONFIGURATION,
@@ -60,7 +65,8 @@ class Entry:
         at: seconds since the epoch.
         deed: what kind of thing.
         code: exactly what.
-        who: a login, ``console:<account>``, an AE title, or None for the node itself.
+        who: a login, ``console:<account>``, an AE title, or None for the node itself; of what was refused
+            the AE title that was given, or None for several peers.
         address: of who did it, where that is known.
         succeeded: whether it came about.
         job_id, series_id: what it was done to.

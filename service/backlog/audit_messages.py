@@ -34,6 +34,7 @@ _MESSAGES: Final[Mapping[Deed, tuple[_Code, str]]] = {
     Deed.RECEIVED: (_TRANSFERRED, "C"),
     Deed.PULLED: (("110112", "Query"), "E"),
     Deed.SENT: (_TRANSFERRED, "C"),
+    Deed.REFUSED: (_ALERT, "E"),
     Deed.CHANGED: (_ACCESSED, "U"),
     Deed.LOOKED: (_ACCESSED, "R"),
     Deed.DELETED: (("110105", "DICOM Study Deleted"), "D"),
@@ -45,6 +46,8 @@ _MESSAGES: Final[Mapping[Deed, tuple[_Code, str]]] = {
 _TYPES: Final[Mapping[str, _Code]] = {
     "sign-in.ended": ("110123", "Logout"),
     "sign-in": ("110122", "Login"),
+    "association": ("110126", "Node Authentication"),
+    "tls": ("110126", "Node Authentication"),
     "account.role-changed": ("110136", "Security Roles Changed"),
     "account": ("110137", "User security Attributes Changed"),
     "config": ("110131", "Software Configuration"),
@@ -140,6 +143,9 @@ def _participants(root: Element, entry: Entry, ae_title: str) -> None:
     elif entry.deed is Deed.SENT:
         _participant(root, ae_title, None, requestor=True, role=_SOURCE, ae=True)
         _participant(root, str(entry.facts.get("destination")), None, requestor=False, role=_DESTINATION)
+    elif entry.deed is Deed.REFUSED:  # we report, they performed (A.5.3.11)
+        _participant(root, ae_title, None, requestor=True, ae=True)
+        _participant(root, entry.who or "unknown", entry.address, requestor=False, ae=True)
     else:
         by_node = entry.who is None and entry.deed is not Deed.SIGNED_IN
         if not by_node:

@@ -12,7 +12,6 @@ import hashlib
 import itertools
 import os
 import shutil
-import struct
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -21,15 +20,12 @@ from typing import Final, Literal
 from uuid import uuid4
 
 from service.backlog.landing import Data, Landing, Place, flush_folder, write_all
+from service.backlog.same_content import holds_data_set
 from service.errors import SpoolUnavailable
 from service.log import EventLog
 
 Outcome = Literal["new", "duplicate", "conflict"]
 
-_PREAMBLE: Final = 132  # 128 bytes and DICM, PS3.10 section 7.1
-_GROUP_LENGTH: Final = struct.Struct(
-    "<HH2sHI"
-)  # (0002,0000) UL 4, explicit little endian, PS3.10 section 7.1
 _TRIES: Final = 3
 _NO_HARD_LINKS: Final = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS)  # what file systems without them say
 
@@ -244,8 +240,7 @@ def _placed(target: Path, aside: Path, parts: Sequence[Data], landing: Landing, 
 
 
 def _compare(known: Path, aside: Path, parts: Sequence[Data]) -> Stored:
-    data = b"".join(parts)
-    if _data_set(known.read_bytes()) == _data_set(data):
+    if holds_data_set(known, parts):
         os.utime(known)  # it has arrived again: a purge that is under way must not take it away
         flush_folder(known.parent)  # the one that wrote it may not have come so far yet
         return Stored(known, "duplicate")
@@ -258,22 +253,10 @@ def _compare(known: Path, aside: Path, parts: Sequence[Data]) -> Stored:
             part.replace(place)
             flush_folder(aside)
             break
-        if _data_set(place.read_bytes()) == _data_set(data):
+        if holds_data_set(place, parts):
             part.unlink()
             break
     return Stored(place, "conflict")
-
-
-def _data_set(encoded: bytes) -> memoryview:
-    """What follows the File Meta Information; everything, if there is none that can be read."""
-    view = memoryview(encoded)
-    end = _PREAMBLE + _GROUP_LENGTH.size
-    if len(view) < end or encoded[128:_PREAMBLE] != b"DICM":
-        return view
-    group, element, vr, size, length = _GROUP_LENGTH.unpack(view[_PREAMBLE:end])
-    if (group, element, vr, size) != (2, 0, b"UL", 4):
-        return view
-    return view[end + length :]
 
 
 def _write_part(folder: Path, parts: Sequence[Data]) -> Path:

@@ -121,6 +121,7 @@ def _contour_series(
     """Write one structure set; lines for people: volumes, findings, notes, and costs if they are wanted."""
     from service.contouring.contoured_ct import SetOrigin, contour_ct, site_time
     from service.contouring.profiles import profile_named
+    from service.contouring.second_look import held_because
 
     done = contour_ct(files, wish.loaded, wish.loaded.site.protocols[name], models, told)
     made_at = site_time(wish.loaded)
@@ -131,6 +132,8 @@ def _contour_series(
     file.write_bytes(done.structure_set(wish.loaded, tps_profile, origin, stages))
     volumes = [f"{structure} {volume:.1f} cm3" for structure, volume in done.volumes_cm3.items()]
     findings = [finding.sentence for finding in (*done.series.findings, *done.segmentation.findings)]
+    waits = held_because(done.segmentation.findings)
+    findings += [] if waits is None else [f"A node would hold this set. {waits}"]
     return volumes + findings + (_costs(done.segmentation, stages) if wish.costs else [])
 
 

@@ -171,6 +171,37 @@ def list_recipes(
         print(f"{recipe.name}: {recipe.summary}\n    {', '.join(recipe.structures)}")
 
 
+@models_app.command()
+def statistics(
+    bundle: Annotated[str, typer.Argument(help="NAME@VERSION, or the folder of a bundle")],
+    data: Annotated[Path, typer.Option(help="data set that it learned from", exists=True, file_okay=False)],
+    part: Annotated[str, typer.Option("--part", help="train, validation, test or all")] = "train",
+    most: Annotated[int, typer.Option(min=1, help="look at no more cases than these")] = 200,
+    device: Annotated[str, typer.Option(help="auto, cpu, or cuda where there is a GPU")] = "auto",
+    bundles: Bundles = None,
+) -> None:
+    """Measure what training cases look like and put it into the bundle's card, for the second look.
+
+    Nothing else of the card is touched. docs/second-look.md says what is measured and how it is used.
+    """
+    from models.training.card_statistics import measured_statistics, with_statistics
+    from models.training.data_set import DataSet
+    from service.command_line.evaluation import bundle_named, part_named, progress_bar, refusals
+
+    with refusals():
+        card = bundle_named(bundle, bundles)
+        with progress_bar() as told:
+            found = measured_statistics(
+                card, DataSet.open(data), part_named(part), device=device, most=most, progress=told
+            )
+        card = with_statistics(card, found)
+    seen = card.statistics
+    for name, each in () if seen is None else seen.structures.items():
+        low, high = each.volume_cm3
+        print(f"{name:16} {each.cases:4} cases  {low:8.1f} to {high:8.1f} cm3")
+    print(card.folder / "card.yaml")
+
+
 def _cards(bundles: list[Path] | None) -> list[Card]:
     from models.card import BundleError, read_card
     from models.catalog import bundle_folders

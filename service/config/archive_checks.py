@@ -26,12 +26,18 @@ def archive_mistakes(document: Document) -> list[Mistake]:
 
 
 def archive_warnings(site: Site) -> Iterator[tuple[KeyPath, str]]:
-    """Archives that will send what they are asked for by C-MOVE, and be turned away."""
+    """Archives that will be turned away when they send by C-MOVE, or that give a secret away."""
     own = {folded(title) for title in (site.node.ae_title, *site.node.also_called)}
     for name, archive in site.archives.items():
         if archive.retrieve == "move" and archive.arrives_as not in site.senders:
             sentence = f"sends what it is asked for by C-STORE; list {archive.arrives_as} under senders"
             yield ("archives", name, "retrieve"), sentence
+        secret = archive.user or archive.token or archive.token_file
+        if secret and (archive.url or "").startswith("http:"):
+            yield (
+                ("archives", name, "url"),
+                "sends its secret where anybody on the way can read it",
+            )
         if folded(archive.arrives_as) in own:
             yield ("archives", name, "ae_title"), "is the node's own AE title; give the archive another"
 

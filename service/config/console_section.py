@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from service.config.field_types import OwnAddress, Port
+from service.config.openid_section import OpenIdSection
 from service.config.section import Section
 
 
@@ -23,6 +24,9 @@ class ConsoleSection(Section):
     )
     tls_key: str | None = Field(
         default=None, min_length=1, description="PEM file of its private key; relative to this file"
+    )
+    oidc: OpenIdSection | None = Field(
+        default=None, description="sign-in by OpenID Connect beside passwords (the extra `oidc`)"
     )
     session_hours: float = Field(
         default=12.0, gt=0, le=168, description="hours after which a person has to sign in again"

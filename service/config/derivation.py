@@ -11,6 +11,7 @@ from typing import Final, Literal, Self
 from pydantic import Field, model_validator
 
 from service.config.field_types import Color, Text16, Text200
+from service.config.second_look_section import SecondLook
 from service.config.section import Section
 
 OPERATIONS: Final = (
@@ -157,6 +158,10 @@ class DerivedStructure(Step):
     )
     largest_cm3: float | None = Field(
         default=None, gt=0, description="larger than this it is left out with a reason"
+    )
+    second_look: SecondLook = Field(
+        default_factory=dict,
+        description="what becomes of findings about it, before what the protocol says",
     )
 
     @model_validator(mode="after")

@@ -20,6 +20,7 @@ _HOST_SAYS: Final = "a host name or an IP address, without port or protocol"
 _TIMEZONE_SAYS: Final = "the name of an IANA time zone such as Europe/Stockholm, or UTC"
 _DATABASE_SAYS: Final = "sqlite, or a URL such as postgresql://user@host/name"
 _WEB_SAYS: Final = "a URL that begins with http:// or https://"
+_SECURE_SAYS: Final = "a URL that begins with https:// (http:// on this machine only) and ends with its path"
 _FINGERPRINT_SAYS: Final = "a SHA-256 fingerprint: 64 hex digits, with or without colons, in quotes"
 NOT_REPEATED: Final = "writeOnly"
 """Mark in the schema of a value that no message repeats."""
@@ -100,6 +101,16 @@ def _web_address(value: str) -> str:
     if parts.password is not None:
         message = "a URL without password: this file is kept with every job"
         raise ValueError(message)
+    return value
+
+
+def _secure_address(value: str) -> str:
+    """With TLS, but on this machine; without anything after the path."""
+    parts = urlsplit(_web_address(value))
+    if parts.scheme != "https" and parts.hostname not in ("localhost", "127.0.0.1", "::1"):
+        raise ValueError(_SECURE_SAYS)
+    if parts.username is not None or parts.query or parts.fragment:
+        raise ValueError(_SECURE_SAYS)
     return value
 
 
@@ -190,6 +201,7 @@ Host = Annotated[str, AfterValidator(_host), _says(_HOST_SAYS)]
 Timezone = Annotated[str, AfterValidator(_timezone), _says(_TIMEZONE_SAYS)]
 Database = Annotated[str, AfterValidator(_database), _says(_DATABASE_SAYS)]
 WebAddress = Annotated[str, AfterValidator(_web_address), _says(_WEB_SAYS)]
+SecureAddress = Annotated[str, AfterValidator(_secure_address), _says(_SECURE_SAYS)]
 SopClass = Annotated[str, AfterValidator(_sop_class), _says(_SOP_SAYS)]
 Profile = Annotated[
     str,

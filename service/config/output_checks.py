@@ -29,6 +29,9 @@ def check_outputs(cross: Cross) -> None:
             _check_dicomweb(cross, (*path, "dicomweb"))
         else:
             _check_missing(cross, path)
+    for where, name in cross.texts("evaluation", "query", "destinations"):
+        if {"dicomweb", "folder"} & set(cross.keys("destinations", name)):
+            cross.say(where, f"found '{name}', which is no Storage SCP: nobody there can be asked")
 
 
 def _check_way(cross: Cross, path: tuple[str, str]) -> None:

@@ -11,6 +11,7 @@ from pydantic import Field, model_validator
 
 from service.config.derivation import DerivedStructure
 from service.config.field_types import Color, ModelReference, Text16, Text64
+from service.config.second_look_section import SecondLook
 from service.config.section import Section
 
 
@@ -21,6 +22,10 @@ class Structure(Section):
     name: Text16 | None = Field(default=None, description="ROI name, if not the TG-263 one")
     holes: bool | None = Field(
         default=None, description="keep holes; if absent the structure's own rule holds"
+    )
+    second_look: SecondLook = Field(
+        default_factory=dict,
+        description="what becomes of findings about this structure, before what the protocol says",
     )
 
 
@@ -70,6 +75,11 @@ class Protocol(Section):
     derived: dict[str, DerivedStructure] = Field(
         default_factory=dict,
         description="structures made of others, by name; in ROI order they come after the others",
+    )
+    second_look: SecondLook = Field(
+        default_factory=dict,
+        description="what becomes of findings, by code or group: note, told; hold, the set waits for a "
+        "person; stop, the structure is left out (docs/second-look.md)",
     )
 
     @model_validator(mode="after")

@@ -18,6 +18,7 @@ _SECTIONS: Final[tuple[tuple[str, KeyPath], ...]] = (
     ("node.equipment", ("node", "equipment")),
     ("node.tls", ("node", "tls")),
     ("console", ("console",)),
+    ("console.oidc", ("console", "oidc")),
     ("senders.AE_TITLE", ("senders", "AE_TITLE")),
     ("destinations.NAME", ("destinations", "NAME")),
     ("destinations.NAME.dicomweb", ("destinations", "NAME", "dicomweb")),

@@ -11,7 +11,9 @@ from pydantic import Field
 
 from service.config.archive_section import Archive
 from service.config.console_section import ConsoleSection
-from service.config.dicomweb_section import DicomWeb
+from service.config.destination_section import Backoff as Backoff
+from service.config.destination_section import CommitmentPeer as CommitmentPeer
+from service.config.destination_section import Destination as Destination
 from service.config.evaluation_section import EvaluationSection
 from service.config.field_types import (
     AeTitle,
@@ -33,11 +35,10 @@ from service.config.field_types import (
     UidRoot,
 )
 from service.config.notify_section import Notify
-from service.config.output_objects import ObjectKind, ObjectName
 from service.config.protocol import Protocol
 from service.config.route_section import Route
 from service.config.section import Section
-from service.config.tps_profile import Holes, ProfileRules, TpsProfile, TransferSyntax
+from service.config.tps_profile import TpsProfile
 from service.config.transport_security import ClientTls, ServerTls
 
 
@@ -119,13 +120,29 @@ class Node(Section):
         default=600.0, description="deadline of one segmentation; then the model process is killed"
     )
     max_associations: int = Field(
-        default=100, ge=1, le=1000, description="associations at once; more are rejected 2/3/2"
+        default=100,
+        ge=1,
+        le=1000,
+        description="associations at once; one more takes the place of the idlest that has been silent for "
+        "`idle_seconds`, or is rejected 2/3/2",
+    )
+    idle_seconds: Seconds = Field(
+        default=30.0,
+        description="silence after which an association that has sent no message yet is aborted, "
+        "and after which any gives way to another where `max_associations` are open",
     )
     network_timeout_seconds: Seconds = Field(
         default=180.0,
         description="deadline of every read from a peer; an association idle for so long is aborted; "
         "at most 30 s until an association is asked for, at most 60 s for one PDU "
         "and between two of one instance",
+    )
+    receiving_memory_mb: int = Field(
+        default=512,
+        ge=16,
+        le=1_000_000,
+        description="memory (MB) for instances on their way in, of all senders together; "
+        "what has no room there goes on in a file of the storage folder",
     )
     enhanced_ct: bool = Field(default=False, description="accept Enhanced CT Image Storage")
     accept_and_discard: list[SopClass] = Field(
@@ -193,79 +210,6 @@ class Sender(Section):
         description="SHA-256 of the certificates it may show; it may then call over TLS only",
     )
     tls: ClientTls | None = Field(default=None, description="TLS when we call it at `port`")
-
-
-class Backoff(Section):
-    """When a failed delivery is tried again."""
-
-    first_seconds: Seconds = Field(default=5.0, description="wait before the second attempt")
-    factor: float = Field(default=2.0, ge=1, description="each wait is this many times the last")
-    longest_seconds: Seconds = Field(default=900.0, description="longest wait")
-    give_up_hours: float = Field(
-        default=48.0, gt=0, description="hours after which a delivery becomes a dead letter"
-    )
-
-
-class CommitmentPeer(Section):
-    """Storage commitment (PS3.4 Annex J): whom to ask, if not the destination's own AE, and for how long."""
-
-    ae_title: AeTitle | None = Field(default=None, description="AE title that is asked and that answers")
-    host: Host | None = Field(default=None, description="its host name or address")
-    port: PeerPort | None = Field(default=None, description="its TCP port")
-    answer_hours: float = Field(
-        default=1.0, gt=0, description="hours to wait for its answer before it is asked again"
-    )
-    give_up_hours: float = Field(
-        default=48.0, gt=0, description="hours after which it is asked no more and a person is told"
-    )
-
-
-class Destination(Section):
-    """Who gets what is made: a Storage SCP (AE title, host and port), a DICOMweb service, or a folder."""
-
-    ae_title: AeTitle | None = Field(default=None, description="AE title of a Storage SCP")
-    host: Host | None = Field(default=None, description="its host name or address")
-    port: PeerPort | None = Field(default=None, description="its TCP port")
-    dicomweb: DicomWeb | None = Field(default=None, description="STOW-RS instead of a Storage SCP")
-    folder: str | None = Field(
-        default=None, min_length=1, description="a folder instead of a Storage SCP; relative to this file"
-    )
-    objects: list[ObjectName] = Field(
-        default_factory=lambda: list[ObjectName](["rtstruct"]),
-        description="what it gets, the structure set alone if absent (docs/outputs.md); NIfTI needs a folder",
-    )
-    calling_ae_title: AeTitle | None = Field(
-        default=None, description="AE title we call with, if not the node's"
-    )
-    profile: Profile = Field(default="generic", description="whose rules the structure set follows")
-    rules: ProfileRules = Field(
-        default_factory=ProfileRules, description="rules that differ from the profile's for this destination"
-    )
-    holes: Holes | None = Field(default=None, description="how holes are written, if not as the profile says")
-    transfer_syntax: TransferSyntax | None = Field(
-        default=None, description="encoding, if not as the profile says"
-    )
-    timeout_seconds: Seconds = Field(default=30.0, description="deadline of connecting and of every answer")
-    tls: ClientTls | None = Field(default=None, description="send over TLS")
-    retry: Backoff = Field(default_factory=Backoff, description="when a failed delivery is tried again")
-    storage_commitment: bool = Field(
-        default=False, description="ask it to commit itself to keep what it has acknowledged"
-    )
-    commitment: CommitmentPeer = Field(
-        default_factory=CommitmentPeer, description="whom to ask for that, and for how long"
-    )
-
-    @property
-    def kinds(self) -> tuple[ObjectKind, ...]:
-        """What it gets."""
-        return tuple(ObjectKind(name) for name in self.objects)
-
-    @property
-    def address(self) -> str:
-        """Where it is, for people."""
-        if self.dicomweb is not None:
-            return self.dicomweb.studies_url
-        return self.folder if self.folder is not None else f"{self.ae_title}@{self.host}:{self.port}"
 
 
 class Site(Section):

@@ -14,6 +14,7 @@ from prometheus_client.registry import Collector
 from service.backlog import ledger_tables as tables
 from service.backlog.database import now
 from service.backlog.records import DeliveryState, JobState
+from service.backlog.refusals import read_refusals
 from service.backlog.retention import size
 from service.console.graphics_cards import graphics_cards
 from service.node.heartbeat import ages_everywhere_seconds
@@ -21,6 +22,7 @@ from service.node.restarts import read_starts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
+    from pathlib import Path
 
     from prometheus_client.metrics_core import Metric
 
@@ -28,6 +30,10 @@ if TYPE_CHECKING:
 
 _KEPT_SECONDS: Final = 10.0
 _SIZE_KEPT_SECONDS: Final = 300.0
+_REFUSED: Final = {
+    "association": "Peers turned away, by reason and, where the configuration names it, AE title",
+    "instance": "Instances refused, by reason and, where the configuration names it, AE title",
+}
 _LABELS_AT_MOST: Final = 200  # AE titles of a file are few; a label is never made of what a sender says
 
 
@@ -81,6 +87,7 @@ class Measures(Collector):
         for role, starts in read_starts(storage).items():
             restarts.add_metric([role], max(0, starts - 1))
         yield restarts
+        yield from _turned_away(storage)
         yield from graphics_cards()
 
     def _storage(self) -> int:
@@ -89,6 +96,18 @@ class Measures(Collector):
             found = size([self._premises.storage])
             self._size = (time.monotonic(), found)
         return found
+
+
+def _turned_away(storage: Path) -> Iterator[Metric]:
+    """Reasons are codes of ours, senders those of the configuration: neither is what a peer says."""
+    families = {
+        what: CounterMetricFamily(f"delineate_refused_{what}s", text, labels=["reason", "sender"])
+        for what, text in _REFUSED.items()
+    }
+    for kind, count in sorted(read_refusals(storage).items()):
+        if kind.what in families:
+            families[kind.what].add_metric([kind.reason, kind.sender], count)
+    yield from families.values()
 
 
 def _gauge(name: str, text: str, value: float) -> Metric:

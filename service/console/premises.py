@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from service.backlog.engine import EngineClient
     from service.backlog.operations import Operations
     from service.config.reader import LoadedSite, WatchedSite
+    from service.console.openid import OpenId
 
 
 class Premises:
@@ -31,6 +32,7 @@ class Premises:
         self.sign_ins = SignIns(self.ledger)
         self.audit = AuditTrail(self.ledger)
         self.looks = Looks()
+        self.openid: OpenId | None = None
         self._engine: EngineClient | None = None
         self._lock = threading.Lock()
 

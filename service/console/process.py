@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import ssl
 import threading
@@ -15,6 +16,8 @@ from service.backlog.watchdog import Watchdog, keep_watching
 from service.console.application import application
 from service.console.premises import Premises
 from service.errors import NodeError
+from service.evaluation.drift import DriftWatch
+from service.evaluation.quality import plan_of
 from service.log import EventLog
 from service.node.heartbeat import ages_seconds
 
@@ -22,7 +25,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from service.config.reader import LoadedSite, WatchedSite
+    from service.console.openid import OpenId
 
+OIDC_CLIENT_SECRET: Final = "DELINEATE_OIDC_CLIENT_SECRET"  # noqa: S105 - the variable's name
 PORT_FILE: Final = "console.port"
 _BACKLOG: Final = 128
 _AT_ONCE: Final = 100
@@ -46,6 +51,7 @@ def serve(site: WatchedSite, stop: threading.Event) -> None:
     tls = _certificate(loaded)
     premises = Premises(site, stop)
     premises.ledger.check()
+    premises.openid = _openid(loaded)
     port = int(listener.getsockname()[1])
     port_file = loaded.storage / PORT_FILE
     notifier = Notifier(loaded)
@@ -68,7 +74,8 @@ def serve(site: WatchedSite, stop: threading.Event) -> None:
 def _watch(premises: Premises, notifier: Notifier, stop: threading.Event) -> None:
     """The worker watches too, but cannot tell of itself that it has stopped."""
     node, storage = premises.started_with.site.node, premises.storage
-    watchdog = Watchdog(premises.ledger, node, storage, lambda: ages_seconds(storage), notifier)
+    drifts = DriftWatch(premises.ledger, premises.audit, lambda: plan_of(premises.loaded().site))
+    watchdog = Watchdog(premises.ledger, node, storage, lambda: ages_seconds(storage), notifier, drifts)
     threading.Thread(target=keep_watching, args=(watchdog, stop), name="watchdog", daemon=True).start()
 
 
@@ -107,6 +114,37 @@ def _listener(loaded: LoadedSite) -> socket.socket:
             "the address is not this machine's: change console.port or console.host."
         )
         raise ConsoleCannotStart("console.cannot-listen", sentence) from None
+
+
+def _openid(loaded: LoadedSite) -> OpenId | None:
+    """The provider, if there is one; its library is loaded only then."""
+    settings = loaded.site.console.oidc
+    if settings is None:
+        return None
+    try:
+        from service.console.openid import OpenId
+    except ImportError:
+        _log.error("console.oidc-not-installed")
+        sentence = (
+            "console.oidc needs Authlib, which is not installed: install Delineate with its extra `oidc`."
+        )
+        raise ConsoleCannotStart("console.oidc-not-installed", sentence) from None
+    try:
+        secret = os.environ.get(OIDC_CLIENT_SECRET)
+        if settings.client_secret_file is not None:
+            text = loaded.beside(settings.client_secret_file).read_text(encoding="utf-8")
+            secret = text.partition("\n")[0].strip()
+        authorities = settings.ca_certificates
+        if authorities is not None:
+            ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(loaded.beside(authorities))
+    except (OSError, ssl.SSLError, UnicodeDecodeError):
+        _log.error("console.oidc-unusable")
+        sentence = (
+            "A file that console.oidc names cannot be read, or holds no certificates: see client_secret_file "
+            "and ca_certificates."
+        )
+        raise ConsoleCannotStart("console.oidc-unusable", sentence) from None
+    return OpenId(settings, secret, None if authorities is None else loaded.beside(authorities))
 
 
 def _certificate(loaded: LoadedSite) -> tuple[Path, Path] | None:

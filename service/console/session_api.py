@@ -50,17 +50,19 @@ def sign_in(request: Request, response: Response, credentials: Credentials) -> S
         account = _verified(premises, credentials, address)
     finally:
         _one_at_a_time.release()
-    console = premises.started_with.site.console
-    token = premises.sign_ins.open_session(account, console.session_hours)
-    response.set_cookie(
-        COOKIE,
-        token,
-        max_age=int(console.session_hours * 3600),
-        httponly=True,
-        samesite="strict",
-        secure=console.tls_certificate is not None,
-    )
+    secure = premises.started_with.site.console.tls_certificate is not None
+    token = keep_session(premises, response, account, secure=secure)
     return Session(account=account.name, role=account.role, csrf_token=csrf_token(token))
+
+
+def keep_session(premises: Premises, response: Response, account: Account, *, secure: bool) -> str:
+    """Begin a session and give it to the browser; ``secure``: to be sent over TLS only."""
+    hours = premises.started_with.site.console.session_hours
+    token = premises.sign_ins.open_session(account, hours)
+    response.set_cookie(
+        COOKIE, token, max_age=int(hours * 3600), httponly=True, samesite="strict", secure=secure
+    )
+    return token
 
 
 @router.get("")

@@ -18,12 +18,11 @@ from zoneinfo import ZoneInfo
 from models.card import BundleError
 from models.catalog import find_bundle
 from models.stages import Stages
-from models.volume import Finding, Segmentation
+from models.volume import Finding, Segmentation, Severity
 from service.config.protocol import Protocol
 from service.config.reader import LoadedSite
 from service.contouring.contours import contours_of
 from service.contouring.ct_series import CtSeries, Limits
-from service.contouring.derivation.evaluation import with_derived
 from service.contouring.derivation.rois import all_rois
 from service.contouring.instance_modules import Authorship
 from service.contouring.point_budget import moved_too_far, within_budget
@@ -31,6 +30,7 @@ from service.contouring.profiles import Profile, profile_key
 from service.contouring.read_back import DIFFERS, check
 from service.contouring.receiver_checks import colored, notes_of, refuse_slices
 from service.contouring.rt_structure_set import RtStructureSet
+from service.contouring.second_look import looked_at
 from service.contouring.several_models import Share, left_out, merged, shares_of
 from service.contouring.structure_names import Roi, kept_holes
 from service.dicom.uids import derived_uid
@@ -196,9 +196,11 @@ def contour_ct(
         shares = shares_of(protocol, cards)
         series = CtSeries.read(files, limits=limits_of(loaded))
     read = time.perf_counter()
-    segmentation = _segmented(series, shares, loaded, models, stages, progress)
+    segmentation, hu = _segmented(series, shares, loaded, models, stages, progress)
     taken = {"decode_and_segment": time.perf_counter() - read}
-    segmentation = with_derived(segmentation, protocol.derived, series.grid)
+    given_by = {name: share.card for share in shares for name in share.structures}
+    segmentation = looked_at(segmentation, protocol, given_by, series.grid, hu)
+    del hu  # a CT less in memory while contours are made
     seconds = {**stages.seconds, **taken, **segmentation.seconds}
     peaks = {**stages.peaks, **segmentation.peaks}
     rois = all_rois(protocol)
@@ -210,6 +212,8 @@ def contour_ct(
     if not asked:
         names = ", ".join(use.model for use in protocol.uses)
         code, sentence = "model.nothing-found", f"{names} found none of the structures asked for."
+        if any(finding.severity is Severity.STOP for finding in findings):
+            code, sentence = "model.nothing-left", f"Nothing that {names} found may be delivered."
         raise ModelRefused(code, " ".join([sentence, *(finding.sentence for finding in findings)]))
     made_by = {name: made for name, made in segmentation.made_by.items() if name in asked}
     kept = replace(
@@ -225,10 +229,12 @@ def _segmented(
     models: ModelClient | Turn,
     stages: Stages,
     progress: Callable[[float], None] | None,
-) -> Segmentation:
-    """What the models say, one after the other; the CT is decoded for each, so that only one is held."""
+) -> tuple[Segmentation, NDArray[Any] | None]:
+    """What the models say, one after the other, and the CT, decoded for each so that only one is held."""
+    held: list[NDArray[Any]] = []
 
     def decoded_into(hu: NDArray[Any]) -> None:
+        held[:] = [hu]  # the memory that the model process is shown, and no copy of it
         with stages.stage("decode"):
             series.fill(hu)
 
@@ -255,7 +261,7 @@ def _segmented(
     if not found:
         sentences = dict.fromkeys(finding.sentence for finding in findings)
         raise ModelRefused("model.all-refused", " ".join(sentences))
-    return merged(found, findings)
+    return merged(found, findings), held[0] if held else None
 
 
 def _tell_part(progress: Callable[[float], None], number: int, of: int, part: float) -> None:

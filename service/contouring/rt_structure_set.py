@@ -86,7 +86,7 @@ class RtStructureSet(highdicom.SOPClass):
             provenance=segmentation.provenance,
             findings=(
                 *segmentation.findings,
-                *(each for each in series.findings if each.severity is Severity.WARNING),
+                *(each for each in series.findings if each.severity is not Severity.NOTE),
             ),
             notes=authorship.notes,
             not_drawn={roi.structure: roi.name for roi in rois if roi.structure not in contours.structures},

@@ -9,21 +9,20 @@ ledger and the console alone, for nobody is called at night because of it.
 
 from __future__ import annotations
 
-import math
-import time
+import threading
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
+import sqlalchemy as sa
 
 from service.backlog.engine import Stopped
 from service.contouring.segment import ModelClient
 from service.contouring.tries import GaveWay
 from service.contouring.worker import ContourWorker
+from service.errors import SegmentationFailed
 
 if TYPE_CHECKING:
-    import threading
-
     from models.card import Card
     from models.volume import Grid, Segmentation
     from service.backlog.engine import Again, EngineClient
@@ -34,7 +33,7 @@ if TYPE_CHECKING:
     from service.contouring.segment import Progress
 
 _LOOK_SECONDS: Final = 1.0
-_BETWEEN_QUESTIONS_SECONDS: Final = 0.5
+_LOOK_AGAIN_SECONDS: Final = 0.5
 
 
 class BackgroundModels(ModelClient):
@@ -65,22 +64,32 @@ class BackgroundModels(ModelClient):
         Raises:
             GaveWay: a real job came; the process was ended.
         """
-        asked_at = -math.inf
+        over, gave_way = threading.Event(), threading.Event()
+        watch = threading.Thread(target=self._give_way, args=(over, gave_way), name="shadow", daemon=True)
+        watch.start()
+        try:
+            return super().segment(
+                fill, grid, dtype, card, structures, deadline_seconds=deadline_seconds, progress=progress
+            )
+        except SegmentationFailed as failed:
+            if not gave_way.is_set():
+                raise
+            sentence = "A CT that somebody waits for came; this one is contoured after it."
+            raise GaveWay("shadow.gave-way", sentence) from failed
+        finally:
+            over.set()
+            watch.join()
 
-        def told(part: float) -> None:
-            nonlocal asked_at
-            if time.monotonic() - asked_at > _BETWEEN_QUESTIONS_SECONDS:
-                asked_at = time.monotonic()
-                if self._somebody_waits():
-                    sentence = "A CT that somebody waits for came; this one is contoured after it."
-                    raise GaveWay("shadow.gave-way", sentence)
-            if progress is not None:
-                progress(part)
-
-        told(0.0)
-        return super().segment(
-            fill, grid, dtype, card, structures, deadline_seconds=deadline_seconds, progress=told
-        )
+    def _give_way(self, over: threading.Event, gave_way: threading.Event) -> None:
+        """End the model process, whatever it does, as long as somebody waits; until the CT is ``over``."""
+        while not over.wait(_LOOK_AGAIN_SECONDS):
+            try:
+                waits = self._somebody_waits()
+            except sa.exc.SQLAlchemyError:  # who reads the database for more than this tells of it
+                continue
+            if waits:
+                gave_way.set()
+                self.kill()
 
 
 class ShadowWorker:

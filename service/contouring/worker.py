@@ -35,10 +35,11 @@ from service.contouring.object_files import (
 )
 from service.contouring.profiles import Profile
 from service.contouring.receiver_checks import OF_THE_RECEIVER
+from service.contouring.second_look import HELD, held_because
 from service.contouring.set_texts import Replaced
 from service.contouring.tries import GaveWay, is_told_at, tries_for, wait_after
 from service.contouring.warming import warm_models
-from service.dicom.ct_geometry import GEOMETRY_FILE
+from service.dicom.ct_geometry import GRID_FILE, grid_as_json
 from service.errors import (
     ConfigInvalid,
     ModelRefused,
@@ -148,12 +149,11 @@ class ContourWorker:
         elsewhere = () if is_shadow(job.protocol) else site.site.destinations.values()
         for profile in profiles_for(awaited, elsewhere, site.site):
             self._write(job, loaded, done, profile, awaited)
-        refused = self._write_others(job, loaded, done, awaited)
-        made = JobResult.of(done, refused)
-        write_durably(folder / GEOMETRY_FILE, done.series.geometry.as_json())
+        made = JobResult.of(done, self._write_others(job, loaded, done, awaited))
+        write_durably(folder / GRID_FILE, grid_as_json(done.series.grid))
         reach("contour.after-file")
         made.write(folder)
-        return made, [each for each in awaited if each.kind not in refused]
+        return made, [each for each in awaited if each.kind.value not in made.not_made]
 
     def _write_others(
         self, job: Job, loaded: LoadedSite, done: ContouredCt, awaited: Sequence[Awaited]
@@ -219,7 +219,8 @@ class ContourWorker:
             if present.mode is Mode.SHADOW or not job.destinations:
                 self._ledger.move_job(conn, job.id, JobState.DONE, code="job.nothing-to-send")
                 return
-            held = present.mode is Mode.HOLD
+            why = held_because(made.findings)
+            held = present.mode is Mode.HOLD or why is not None
             for each in awaited:
                 delivery = self._ledger.create_delivery(
                     conn,
@@ -236,7 +237,10 @@ class ContourWorker:
                         conn, DELIVER, key, str(delivery.id),
                         priority=present.priority, partition=each.destination,
                     )  # fmt: skip
-            self._ledger.move_job(conn, job.id, JobState.HELD if held else JobState.DELIVERING)
+            state, code = JobState.HELD if held else JobState.DELIVERING, None if why is None else HELD
+            self._ledger.move_job(conn, job.id, state, code=code, sentence=why)
+            if why is not None:
+                self._notify.tell(HELD, why, job.id)
             self._ledger.settle_job(conn, job.id)  # tried again, and all of it had arrived
         _log.info("contour.done", job=job.id, structures=len(made.volumes_cm3), count=len(job.destinations))
 

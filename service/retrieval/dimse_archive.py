@@ -60,6 +60,7 @@ if TYPE_CHECKING:
 _PENDING: Final = (0xFF00, 0xFF01)
 _SUCCESS: Final = 0x0000
 _LOOK_EVERY_SECONDS: Final = 0.1
+_LONGEST_ON_ITS_WAY_SECONDS: Final = 10.0
 _Handlers = Sequence[tuple[evt.EventType, Callable[["Event"], Any]]]
 
 
@@ -157,14 +158,17 @@ class DimseArchive:
         with self._associated([build_context(StudyRootMove)]) as (association, watch):
             watch.expect(0)
             responses = association.send_c_move(_identifier(series), self._move_to, StudyRootMove)
+            seconds = 0.0
             try:
                 self._follow("move", responses, watch, taken)
+                seconds = min(self._archive.timeout_seconds, _LONGEST_ON_ITS_WAY_SECONDS)
             finally:
-                self._await(folder, series, taken)
+                self._await(folder, series, taken, seconds)
 
-    def _await(self, folder: Path, series: FoundSeries, taken: Taken) -> None:
+    @staticmethod
+    def _await(folder: Path, series: FoundSeries, taken: Taken, seconds: float) -> None:
         """What the archive has sent may still be on its way to the disk when it says that it is done."""
-        deadline = time.monotonic() + min(self._archive.timeout_seconds, 10.0)
+        deadline = time.monotonic() + seconds
         while count_instances(folder) < series.instances and time.monotonic() < deadline:
             time.sleep(_LOOK_EVERY_SECONDS)
         there = {file.stem for file in folder.glob("[!.]*.dcm")}

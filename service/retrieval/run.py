@@ -184,9 +184,10 @@ class Run:
         result.images += len(came)
         if series.instances and len(came) >= series.instances:
             return
-        if failure is not None:
+        all_came = len(came) + taken.refused.total() >= series.instances
+        if failure is not None and not (all_came and taken.refused):
             raise failure
-        if taken.refused:
+        if taken.refused and all_came:
             code, count = taken.refused.most_common(1)[0]
             raise PullFailed(code, f"{count} of {series.instances} images were refused by the node ({code}).")
         if len(came) < max(series.instances, 1):

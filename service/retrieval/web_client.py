@@ -7,7 +7,7 @@ import json
 import os
 import ssl
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -74,9 +74,9 @@ class WebClient:
         connection = self._connection()
         try:
             connection.request("GET", target, headers={"Accept": accept, **self._credentials()})
-            response = connection.getresponse()
-            _judge(response.status)
-            yield response
+            with closing(connection.getresponse()) as response:
+                _judge(response.status)
+                yield response
         except TimeoutError:
             raise PullFailed(*NO_RESPONSE, retry=True) from None
         except ssl.SSLError as error:

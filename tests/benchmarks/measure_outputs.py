@@ -52,7 +52,14 @@ def _beside_highdicom(settings: Settings, work: Path, kind: str, what: str) -> l
     )
     bar = Bar("<=", 1.0, against="of highdicom's")
     return [
-        compared(f"{kind}, {what}, CPU", "s", by_turns.of("cpu_seconds"), bar, reason=by_turns.reason),
+        # A label map is highdicom's own, and more is said in it.
+        compared(
+            f"{kind}, {what}, CPU",
+            "s",
+            by_turns.of("cpu_seconds"),
+            bar if kind == "segmentation" else None,
+            reason=by_turns.reason,
+        ),
         compared(f"{kind}, elapsed", "s", by_turns.of("seconds")),
         compared(f"{kind}, memory beyond CT headers and structures", "MiB", by_turns.of("added_mib"), bar),
         absolute(

@@ -198,6 +198,31 @@ def test_axe_finds_nothing_to_object_to_on_any_page(signed_in, site, picture, th
     assert {at: said for at, said in found.items() if said} == {}
 
 
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_axe_finds_nothing_to_object_to_on_a_series_and_a_models_plots_in_both_languages(
+    signed_in, site, picture, theme
+):
+    page = signed_in("operator", color_scheme=theme, bypass_csp=True)
+    if page.locator("#rows tr", has_text="PAT-THORAX").count() == 0:
+        site.send(site.ct("PAT-THORAX", "No^Route", "Thorax"))
+    row = page.locator("#rows tr", has_text="PAT-THORAX")
+    row.locator(".state.unrouted").wait_for()
+    series = row.locator("th a").get_attribute("href")
+    assert series.startswith("/series/")
+    found = {}
+    for language in ("en", "zh"):
+        page.context.add_cookies([{"name": "delineate_language", "value": language, "url": site.address}])
+        for at in (series, "/models/pelvis-ct@2.0"):
+            page.goto(f"{site.address}{at}")
+            assert page.get_attribute("html", "lang") == language
+            found[language, at] = objections(page)
+        assert page.locator("svg.figures rect").count() == 4 * 11
+        if (theme, language) == ("light", "en"):
+            page.locator("svg.figures").first.scroll_into_view_if_needed()
+            picture(page, "console-model-plots")
+    assert {at: said for at, said in found.items() if said} == {}
+
+
 def objections(page) -> list[str]:
     """What axe-core says against WCAG 2.2 A and AA: rule, and where."""
     page.add_script_tag(path=str(AXE))

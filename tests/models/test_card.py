@@ -105,3 +105,70 @@ def test_a_card_is_parsed_once_for_as_long_as_its_file_says_the_same(network_bun
         assert read_card(file) is first
     file.write_text(text.replace("version: '1.0'", "version: '1.1'"))
     assert read_card(file).reference == "tiny@1.1"
+
+
+STATISTICS = {
+    "data": "ten phantoms",
+    "ct": {
+        "cases": 10,
+        "slice_spacing_mm": [3, 3],
+        "pixel_mm": [1, 2],
+        "height_mm": [200, 400],
+        "body_diameter_mm": [260, 340],
+        "body_hu": [[-130, -90], [-100, -60], [-20, 50], [50, 70], [150, 300]],
+        "noise_hu": [5, 25],
+    },
+    "structures": {
+        "Femur_Head_L": {
+            "cases": 9,
+            "volume_cm3": [100, 200],
+            "height_mm": [60, 90],
+            "pieces": [1, 1],
+            "cavities_cm3": [0, 0],
+            "gap_slices": [0, 0],
+            "end_shares": [[0.1, 0.9], [0.1, 0.4]],
+            "mean_hu": [200, 400],
+            "std_hu": [50, 100],
+        }
+    },
+    "places": {
+        "Femur_Head_L": {"Femur_Head_R": {"cases": 9, "x_mm": [150, 200], "y_mm": [-5, 5], "z_mm": [-5, 5]}}
+    },
+}
+
+
+def with_changed(**parts):
+    """The statistics with keys of the structure or of the CT changed."""
+    changed = yaml.safe_load(yaml.safe_dump(STATISTICS))
+    changed["structures"]["Femur_Head_L"] |= parts.get("structure", {})
+    changed["ct"] |= parts.get("ct", {})
+    return changed
+
+
+def test_statistics_are_read_with_their_numbers(changed):
+    read = changed(statistics=STATISTICS).statistics
+    assert read.ct.body_hu[2] == (-20, 50)
+    assert read.structures["Femur_Head_L"].end_shares == ((0.1, 0.9), (0.1, 0.4))
+    assert read.structures["Femur_Head_L"].certainty is None
+    assert read.places["Femur_Head_L"]["Femur_Head_R"].x_mm == (150, 200)
+
+
+def test_a_card_needs_none(changed):
+    assert changed().statistics is None
+
+
+@pytest.mark.parametrize(
+    ("statistics", "said"),
+    [
+        (with_changed(structure={"height_mm": [90, 60]}), "height_mm runs from 90.0 to 60.0"),
+        (with_changed(structure={"end_shares": [[0.1, 0.9], [0.4, 0.1]]}), "end_shares runs from 0.4 to 0.1"),
+        (with_changed(structure={"cases": 0}), "no range of no case"),
+        (with_changed(structure={"mean_hu": [1, 2, 3]}), "2 values"),
+        (with_changed(structure={"hu": [1, 2]}), "made of the keys"),
+        (with_changed(ct={"body_hu": [[0, 1]]}), "5 values"),
+        (STATISTICS | {"structures": {"Nose": STATISTICS["structures"]["Femur_Head_L"]}}, "Nose is neither"),
+    ],
+)
+def test_statistics_that_cannot_be_are_refused(changed, statistics, said):
+    with pytest.raises(BundleError, match=said):
+        changed(statistics=statistics)

@@ -52,6 +52,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="make peers-table")
     parser.add_argument("--hold-seconds", type=float, default=200.0)
     parser.add_argument("--out", type=Path, default=Path("build/peers"))
+    parser.add_argument("--only", default="", help="faults with this in their name")
     given = parser.parse_args()
     given.out.mkdir(parents=True, exist_ok=True)
     results: dict[str, dict[str, dict[str, object]]] = {}
@@ -62,6 +63,8 @@ def main() -> None:
             results[name] = {}
             try:
                 for number, fault in enumerate(FAULTS):
+                    if given.only not in fault.name:
+                        continue
                     with server(name, Path(scratch) / f"{name}-{number}".replace(" ", ""), **node) as running:
                         other_client(running.port)
                         results[name][fault.name] = look_at(running, fault)
@@ -75,7 +78,7 @@ def main() -> None:
 
         for name in results:
             for number, fault in enumerate(FAULTS):
-                if fault.waits and fault.ends:
+                if fault.waits and fault.ends and fault.name in results[name]:
                     holding.append(threading.Thread(target=held, args=(name, number)))
                     holding[-1].start()
         for thread in holding:
@@ -94,6 +97,7 @@ def as_table(results: dict[str, dict[str, dict[str, object]]]) -> str:
     lines += [
         f"| {fault.name} | " + " | ".join(_cell(results[name].get(fault.name, {})) for name in names) + " |"
         for fault in FAULTS
+        if any(fault.name in found for found in results.values())
     ]
     return "\n".join(lines) + "\n"
 

@@ -11,10 +11,13 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from bare_sender import CT, EXPLICIT, Peer, ct_dataset, element
+from bare_sender import CT, EXPLICIT, Peer, ct_dataset, element, encoded
 from peer_faults.servers import CALLER, FROM_ELSEWHERE, TITLE
 
 MANY = 200
+PLACES = 300
+LARGE, LARGE_MIB = 100, 32
+SILENCE_SECONDS = 35.0
 TLS_HELLO = bytes.fromhex("16030100c8010000c4") + bytes(190)
 ABORT = "abort"
 
@@ -79,6 +82,37 @@ def half_a_request(scene: Scene) -> None:
 
 def silent_association(scene: Scene) -> None:
     scene.associated()
+
+
+def places_taken(scene: Scene) -> None:
+    """As many associations as we take here, each with a C-ECHO and then silent for longer than one may be."""
+    with contextlib.suppress(
+        OSError, EOFError, AssertionError
+    ):  # a server that serves one at a time takes one
+        for _ in range(PLACES):
+            scene.associated().echo()
+    scene.said = f"{len(scene.peers)} begun"
+    time.sleep(SILENCE_SECONDS)
+
+
+def large_at_once(scene: Scene) -> None:
+    """Many senders in the middle of a large instance each."""
+    ds = ct_dataset(9, series="2.25.78", Rows=4096, Columns=4096, PixelData=bytes(LARGE_MIB << 20))
+    data = encoded(ds)
+    half = data[: len(data) // 2 & ~1]
+    pieces = [
+        half[start : start + 16_000] for start in range(0, len(half), 16_000)
+    ]  # as long as all of them take
+    begun = 0
+    with contextlib.suppress(OSError, EOFError, AssertionError):
+        for number in range(LARGE):
+            peer = scene.associated()
+            peer.send(peer.store_request(f"2.25.78.{number}"))
+            for piece in pieces:
+                peer.send(peer.p_data(1, 0, piece))
+            begun += 1
+    time.sleep(1)
+    scene.said = f"{begun} in hand"
 
 
 def stall_in_a_pdu(scene: Scene) -> None:
@@ -245,6 +279,7 @@ class Fault:
         event: the one line in our log.
         ends: how we end the connection: ``abort``, ``closed``, or nothing to see ("").
         waits: until its deadline.
+        takes_long: too long for the suite.
     """
 
     name: str
@@ -252,6 +287,7 @@ class Fault:
     event: str
     ends: str = ""
     waits: bool = False
+    takes_long: bool = False
 
 
 CUT_OFF, VIOLATED, NO_DICOM = "association.cut-off", "association.violated", "association.not-dicom"
@@ -263,6 +299,13 @@ FAULTS = (
     Fault("connection that says nothing", silent_connection, CUT_OFF, "closed", waits=True),
     Fault("half an A-ASSOCIATE-RQ, then silence", half_a_request, CUT_OFF, "closed", waits=True),
     Fault("association that says nothing", silent_association, CUT_OFF, ABORT, waits=True),
+    Fault(
+        f"{PLACES} associations, silent after a C-ECHO for {SILENCE_SECONDS:.0f} s",
+        places_taken,
+        "",
+        takes_long=True,
+    ),
+    Fault(f"{LARGE} senders in the middle of {LARGE_MIB} MiB each", large_at_once, "", takes_long=True),
     Fault("stall in the middle of a PDU", stall_in_a_pdu, CUT_OFF, ABORT, waits=True),
     Fault("stall between PDUs of an instance", stall_between_pdus, CUT_OFF, ABORT, waits=True),
     Fault("a PDU at five bytes a second", drip, CUT_OFF, ABORT, waits=True),

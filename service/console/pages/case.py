@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 from fastapi import APIRouter, Path, Request
 from starlette.responses import FileResponse, HTMLResponse, Response
 
+from models.volume import Severity
 from service.backlog.records import DeliveryState
 from service.backlog.trial_names import configured_name
 from service.console.callers import Caller, Reader, premises_of
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from service.console.premises import Premises
 
 DICOM: Final = "application/dicom"
+
+_STRICTEST_FIRST: Final = (Severity.STOP, Severity.HOLD, Severity.WARNING, Severity.NOTE)
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
 
@@ -41,6 +44,7 @@ def case(request: Request, caller: Reader, job: JobId) -> HTMLResponse:
     values: dict[str, Any] = {
         "story": story,
         "advance": advance,
+        "findings": sorted(story.findings, key=lambda each: _STRICTEST_FIRST.index(each.severity)),
         "structures": structures_of(story, file, protocol),
         "protocols": list(site.protocols),
         "has_set": file is not None,

@@ -41,7 +41,7 @@ def bars_by_hour(at: Sequence[float], begins: float) -> Plot:
     counts = [0] * 24
     for each in at:
         counts[min(23, max(0, int((each - begins) // 3600)))] += 1
-    top = _round_up(max(*counts, 1))
+    top = round_up(max(*counts, 1))
     wide = (WIDTH - _LEFT) / 24
     bars = []
     for hour, count in enumerate(counts):
@@ -53,7 +53,7 @@ def bars_by_hour(at: Sequence[float], begins: float) -> Plot:
 
 def points_of_day(measured: Sequence[tuple[float, float]], begins: float) -> Plot:
     """A value at its moment."""
-    top = _round_up(max([value for _, value in measured], default=1.0))
+    top = round_up(max([value for _, value in measured], default=1.0))
     points = tuple(
         (round(_x(at - begins), 1), round(_y(value, top), 1)) for at, value in measured if at >= begins
     )
@@ -68,7 +68,7 @@ def _y(value: float, top: float) -> float:
     return HEIGHT - _BOTTOM - (HEIGHT - _BOTTOM - _TOP) * value / top
 
 
-def _round_up(value: float) -> float:
+def round_up(value: float) -> float:
     """The next of 1, 2, 5, 10, 20, 50 ..."""
     scale = 10.0 ** math.floor(math.log10(max(value, 1.0)))
     return next((scale * step for step in (*_STEPS, 10) if scale * step >= value), scale * 10)

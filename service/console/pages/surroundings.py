@@ -11,6 +11,7 @@ from starlette.responses import HTMLResponse
 from service.backlog.roles import Role
 from service.console.callers import Caller, Reader, premises_of
 from service.console.model_api import model, models
+from service.console.pages.model_figures import charts_of
 from service.console.pages.rendering import PageRoute, page
 from service.console.pages.trials import stored_ct
 from service.console.site_api import destinations, senders
@@ -42,8 +43,10 @@ def one_model(
     request: Request, caller: Reader, reference: Annotated[str, Path(max_length=128)]
 ) -> HTMLResponse:
     """A bundle's card, with its files compared with what the card says of them."""
+    found = model(request, caller, reference)
     values: dict[str, Any] = {
-        "model": model(request, caller, reference),
+        "model": found,
+        "charts": list(charts_of(found.card.get("figures"))),
         "protocols": _protocols_by_model(request).get(reference, []),
         "stored": [],
     }

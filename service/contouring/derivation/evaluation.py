@@ -175,7 +175,7 @@ class _Derivation:
         of_sources = [
             finding
             for finding in (*self._segmentation.findings, *self.findings)
-            if finding.structure in wanted.needs and finding.severity is Severity.WARNING
+            if finding.structure in wanted.needs and finding.severity is not Severity.NOTE
         ]
         for finding in of_sources:
             sentence = f"It is made of {finding.structure}: {finding.sentence}"

@@ -32,6 +32,7 @@ from service.backlog.records import (
     ReceivedInstance,
     RecordedSeries,
 )
+from service.backlog.refusals import Refusals
 from service.backlog.spool import Spool
 from service.config.reader import parse
 from service.config.site import Site
@@ -74,6 +75,7 @@ class Running:
     heard: Heard
     port: int
     peers: list[Peer] = field(default_factory=list)
+    refusals: Refusals = field(default_factory=Refusals)
 
     def peer(self) -> Peer:
         self.peers.append(Peer(self.port))
@@ -100,8 +102,9 @@ def start_scp(tmp_path):
             }
         )
         spool, heard = Spool(tmp_path / "storage"), Heard()
-        scp = StorageScp(lambda: site, spool, heard)
-        running = Running(scp, spool, heard, scp.start())
+        refusals = Refusals()
+        scp = StorageScp(lambda: site, spool, heard, refusals=refusals)
+        running = Running(scp, spool, heard, scp.start(), refusals=refusals)
         started.append(running)
         return running
 

@@ -102,6 +102,8 @@ def messages(ledger, client, new_job, storage):
     trail.record("looked.job", who="console:anna", address="10.1.1.1", job_id=job.id)
     trail.record("looked.list", who="console:anna", facts={"jobs": [job.id], "count": 1})
     trail.record("destination.echoed", who="console:bo", facts={"destination": "eclipse"})
+    trail.record("association.address-not-allowed", who="CT1", address="10.9.9.9", succeeded=False)
+    trail.record("instance.conflict", who=None, succeeded=False, facts={"count": 3})
     trail.record("audit.read", who="root")
     assert ledger.mark_series_purged(job.series_id, before=1e12) is False  # it is under way again
     with ledger.begin() as conn:
@@ -148,6 +150,8 @@ def test_every_message_keeps_to_the_schema_and_is_the_standards(messages):
         "looked.job": ("110103", "R", "0"),
         "looked.list": ("110103", "R", "0"),
         "destination.echoed": ("110113", "E", "0"),
+        "association.address-not-allowed": ("110113", "E", "4"),
+        "instance.conflict": ("110113", "E", "4"),
         "audit.read": ("110101", "R", "0"),
         "job.purged": ("110105", "D", "0"),
     }
@@ -176,6 +180,16 @@ def test_it_says_who_sent_what_and_whose_it_was(messages):
     assert people(looked)[0] == ("console:anna", "true", None)
     assert any(o.get("ParticipantObjectID") == "4711" for o in looked.iter("ParticipantObjectIdentification"))
     assert people(messages["sign-in.failed"])[0] == ("unknown", "true", None)
+
+
+def test_who_was_turned_away_is_a_failure_of_node_authentication_that_we_report(messages):
+    message = messages["association.address-not-allowed"]
+    assert types(message) == ["110126", "association.address-not-allowed"]
+    assert people(message) == [("DELINEATE", "true", None), ("CT1", "false", None)]
+    peer = message.findall("ActiveParticipant")[1]
+    assert peer.get("NetworkAccessPointID") == "10.9.9.9"
+    assert types(messages["instance.conflict"]) == ["instance.conflict"]
+    assert people(messages["instance.conflict"])[1] == ("unknown", "false", None)
 
 
 def test_a_name_that_is_no_text_breaks_no_message(ledger, received):

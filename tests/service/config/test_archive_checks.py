@@ -60,6 +60,16 @@ def test_files_of_secrets_lie_beside_the_configuration(tmp_path: Path) -> None:
     assert found.tls.trusted_certificates == str(tmp_path / "ca.pem")
 
 
+def test_a_secret_over_plain_http_is_warned_of(tmp_path: Path) -> None:
+    web = {"ae_title": "WEB", "retrieve": "wado", "url": "http://127.0.0.1/web", "token_file": "token"}
+    said = [each.sentence for each in warnings_of(read(tmp_path, {"web": web}))]
+    assert any("anybody on the way" in sentence for sentence in said)
+    said = [
+        each.sentence for each in warnings_of(read(tmp_path, {"web": web | {"url": "https://127.0.0.1/web"}}))
+    ]
+    assert not any("anybody on the way" in sentence for sentence in said)
+
+
 def test_an_archive_that_moves_must_be_a_sender(tmp_path: Path) -> None:
     moving = PACS | {"retrieve": "move", "stores_as": "PACS_STORE"}
     said = [each.sentence for each in warnings_of(read(tmp_path, {"pacs": moving}))]

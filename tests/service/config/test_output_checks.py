@@ -66,6 +66,11 @@ def test_what_cannot_work_is_refused_before_the_node_starts(destination, said, e
     assert any(said in mistake for mistake in found), found
 
 
+def test_a_folder_cannot_be_asked_for_reviewed_sets(edited, mistakes):
+    text = edited(TPS, "tps: {folder: ./out}") + "\nevaluation: {query: {destinations: [tps]}}\n"
+    assert any("is no Storage SCP" in mistake for mistake in mistakes(text))
+
+
 def test_two_names_for_one_folder_or_service_are_one_too_many(edited, mistakes):
     for place in ("folder: ./out", "dicomweb: {url: https://a/b}"):
         both = f"tps: {{{place}}}\n  other: {{{place}}}"

@@ -9,6 +9,7 @@ import socket
 from prometheus_client.parser import text_string_to_metric_families
 
 from service.backlog.records import SeriesState
+from service.backlog.refusals import RefusalKeeper, Refusals
 from service.console.graphics_cards import cards_of
 from service.node.heartbeat import Heartbeat
 from service.node.restarts import Starts
@@ -19,6 +20,21 @@ def metrics_of(desk) -> dict[tuple[str, ...], float]:
     text = desk.client.get("/metrics", headers=desk.as_("reader")).text
     samples = [sample for family in text_string_to_metric_families(text) for sample in family.samples]
     return {(sample.name, *sample.labels.values()): sample.value for sample in samples}
+
+
+def test_who_was_turned_away_is_counted_by_reason_and_by_the_configurations_senders(desk):
+    refusals = Refusals()
+    for title, sender in (("NOBODY", ""), ("ANYBODY", ""), ("CT1", "CT1")):
+        refusals.add(
+            "association", "association.limit-reached", address="10.1.1.1", title=title, sender=sender
+        )
+    refusals.add("instance", "instance.conflict", address="10.1.1.1", title="CT1", sender="CT1")
+    RefusalKeeper(refusals, desk.premises.ledger, desk.premises.storage).keep(0.0)
+    found = metrics_of(desk)
+    assert found["delineate_refused_associations_total", "association.limit-reached", ""] == 2
+    assert found["delineate_refused_associations_total", "association.limit-reached", "CT1"] == 1
+    assert found["delineate_refused_instances_total", "instance.conflict", "CT1"] == 1
+    assert not any("NOBODY" in part for key in found for part in key)
 
 
 def test_health_answers_whoever_asks(desk):

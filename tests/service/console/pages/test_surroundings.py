@@ -114,6 +114,17 @@ def test_a_card_says_that_its_files_are_verified(desk):
     assert get(desk, "/models/none@1.0").status_code == 404
 
 
+def test_a_cards_figures_are_drawn_and_said_for_those_who_see_no_picture(desk):
+    page = get(desk, "/models/pelvis-ct@2.0").text
+    labels = re.findall(r'role="img" aria-label="([^"]+)"', page)
+    assert [label.split(";")[0] for label in labels] == [
+        "patients left out DSC", "patients left out HD95 mm", "phantoms DSC", "phantoms HD95 mm",
+    ]  # fmt: skip
+    assert "Bladder 0.882 | 0.839" in labels[0]
+    assert page.count("<rect") == 4 * 11
+    assert "style=" not in page
+
+
 def test_a_file_is_explained_and_not_kept(desk, tmp_path):
     import numpy as np
 

@@ -7,6 +7,7 @@ import re
 import pytest
 import sqlalchemy as sa
 
+from models.volume import Finding, Provenance, Severity
 from service.backlog import ledger_tables as tables
 from service.backlog.audit import Deed
 from service.backlog.contouring_progress import told_in
@@ -213,3 +214,33 @@ def test_how_far_contouring_is_stands_in_the_list_and_in_the_case(desk):
     with told_in(folder, job.run - 1) as tell:  # left by a worker that was ended
         tell(0.9)
         assert all(each.startswith(' max="3600.0"') for each in bars())
+
+
+@pytest.mark.parametrize(
+    ("language", "said"),
+    [
+        ("en", ["Holds the set", "Left out", "Note", "Waits for a person to look at it: Two share 4 cm3."]),
+        ("zh", ["暂停发送", "未包含", "提示", "结构集在等待人工查看", "位于身体的另一侧"]),
+    ],
+)
+def test_a_case_that_findings_hold_says_why_and_can_be_released(desk, language, said):
+    job = desk.job()
+    findings = [
+        Finding("structure.not-found", "No Colon.", "Colon", Severity.NOTE),
+        Finding("structure.overlap", "Two share 4 cm3.", "Bladder", Severity.HOLD),
+        Finding("structure.wrong-side", "It is on the other side.", "Femur_Head_L", Severity.STOP),
+    ]
+    with desk.ledger.begin() as conn:
+        desk.ledger.move_job(conn, job.id, JobState.CONTOURING)
+        made = Provenance("pelvis-ct", "2.0", "ab" * 32, validated=False)
+        desk.ledger.record_segmentation(conn, job.id, made, findings, {"Bladder": 123.4}, {})
+        why = "Waits for a person to look at it: Two share 4 cm3."
+        desk.ledger.move_job(conn, job.id, JobState.HELD, code="job.held-for-findings", sentence=why)
+    page = text_of(get(desk, f"/case/{job.id}", "operator", **{"Accept-Language": language}))
+    for each in said:
+        assert each in page, each
+    order = [page.index(f'<code class="quiet">{each.code}</code>') for each in reversed(findings)]
+    assert order == sorted(order)  # the strictest first
+    assert f'id="release-{job.id}"' in page
+    answer = desk.client.post(f"/api/v1/jobs/{job.id}/release", headers=desk.as_("operator"))
+    assert answer.status_code == 200, answer.text

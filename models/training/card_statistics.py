@@ -1,0 +1,69 @@
+"""Statistics of a data set's cases, put into the card of a bundle without touching another line of it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+
+import yaml
+
+from models.card import BundleError, Card, read_card
+from models.predictor import Predictor, load
+from models.training.bundle_writer import plain
+from models.training.case_statistics import Progress, statistics_of
+from models.training.data_set import DataSet, Part
+from models.training.evaluation import EvaluationRefused
+
+MOST_CASES: Final = 200
+_SECTION: Final = re.compile(r"^statistics:.*?(?=^[^\s#]|\Z)", re.MULTILINE | re.DOTALL)
+
+
+def measured_statistics(  # noqa: PLR0913 - what is measured on what, each by its name
+    card: Card,
+    data: DataSet,
+    part: Part | None,
+    *,
+    device: str = "auto",
+    most: int = MOST_CASES,
+    progress: Progress = lambda _part, _case: None,
+    predictor: Predictor | None = None,
+) -> dict[str, Any]:
+    """The section ``statistics`` for a bundle, measured on a part of a data set; None is all of it.
+
+    Raises:
+        EvaluationRefused: ``evaluation.no-case``: the part is empty.
+        DataSetInvalid: a case cannot be read.
+        BundleError: the bundle's files are not those of its card.
+    """
+    names = data.names(part)[:most]
+    if not names:
+        where = "The data set has no case" + (f" in its {part} part" if part else "")
+        raise EvaluationRefused("evaluation.no-case", f"{where}. Choose another part with --part.")
+    patients = len({data.entry(name).patient for name in names})
+    which = f"{len(names)} cases of {patients} patients of data set {data.fingerprint[:12]}"
+    words = f"{which}: {data.contents.source}"
+    cases = (data.read(name) for name in names)
+    return statistics_of(predictor or load(card, device), cases, len(names), words, progress)
+
+
+def with_statistics(card: Card, section: Mapping[str, Any]) -> Card:
+    """The bundle's card with ``section`` for its statistics, read back; all else stays as it is.
+
+    Raises:
+        BundleError: the card would not fit.
+    """
+    file = card.folder / "card.yaml"
+    before = file.read_text(encoding="utf-8")
+    content = {"statistics": plain(section)}
+    text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=115, default_flow_style=None)
+    rest = _SECTION.sub("", before)
+    part = file.with_name(f".{file.name}.part")
+    part.write_text(rest.rstrip("\n") + "\n" + text, encoding="utf-8")
+    try:
+        read_card(part)
+    except BundleError:
+        part.unlink()
+        raise
+    part.replace(file)
+    return read_card(file)

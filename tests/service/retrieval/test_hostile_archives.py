@@ -1,0 +1,276 @@
+"""Archives that do other than they should: what is taken, what is not, and by which code people learn of it."""
+
+from __future__ import annotations
+
+import pytest
+from pydicom import Dataset
+from pydicom.uid import SecondaryCaptureImageStorage
+from retrieval_desk import STUDY, UID, slices
+
+from service.backlog.records import JobState, SeriesState
+from service.retrieval.dimse_archive import DimseArchive
+from service.retrieval.journal import Journal
+from service.retrieval.troubles import PullStopped
+from service.retrieval.wanted import Wanted
+
+ROW = Wanted(1, study_instance_uid=STUDY)
+
+
+def pulled(node, *rows: Wanted, journal=None, **choices):
+    return list(node.run(**choices).pull(rows or (ROW,), journal))
+
+
+def test_an_honest_one(node, told):
+    (result,) = pulled(node)
+    assert (result.code, result.pulled, result.images) == (None, 1, 10)
+    known = node.ledger.find_series(UID)
+    assert (known.id, known.state, known.instances) == (result.series[0], SeriesState.ROUTED, 10)
+    assert [job.state for job in node.ledger.jobs_of_series(UID)] == [JobState.QUEUED]
+    assert node.watched.images == 10
+
+
+def test_what_is_here_is_not_asked_for_again(node, told):
+    pulled(node)
+    (result,) = pulled(node)
+    assert (result.code, result.pulled, result.here, told.gets) == (None, 0, 1, 1)
+
+
+def test_fewer_than_promised_are_asked_for_again_and_never_contoured(node, told):
+    told.gives = [slices(7)]
+    (result,) = pulled(node)
+    assert (result.code, told.gets) == ("archive.fewer-than-promised", 3)
+    assert "promised 10 images of a CT and sent 7" in result.sentence
+    assert node.files() == 7
+    assert node.ledger.jobs_of_series(UID) == []
+
+
+def test_the_rest_may_come_with_a_later_try(node, told):
+    told.gives = [slices(7), slices(10)]
+    (result,) = pulled(node)
+    assert (result.code, result.pulled, told.gets) == (None, 1, 2)
+    assert [len(job.files) for job in node.ledger.jobs_of_series(UID)] == [10]
+
+
+def test_one_that_breaks_off_is_asked_again(node, told):
+    told.gives = [[*slices(4), "abort"], slices(10)]
+    (result,) = pulled(node)
+    assert (result.code, told.gets) == (None, 2)
+
+
+def test_one_that_always_breaks_off(node, told):
+    told.gives = [[*slices(4), "abort"]]
+    (result,) = pulled(node)
+    assert (result.code, told.gets) == ("archive.broke-off", 3)
+
+
+def test_another_series_than_was_asked_for_is_not_let_in(node, told):
+    told.gives = [[*slices(3, series="2.25.66"), *slices(10)]]
+    (result,) = pulled(node)
+    assert (result.code, result.images) == (None, 10)
+    assert (node.files("2.25.66"), node.ledger.find_series("2.25.66")) == (0, None)
+    told.holds = told.gives[0] = slices(10, series="2.25.21")
+    told.gives = [slices(10, series="2.25.67")]
+    (result,) = pulled(node)
+    assert result.code == "instance.not-ordered"
+    assert node.files("2.25.67") == 0
+
+
+def test_the_same_image_twice_is_one_image(node, told):
+    told.gives = [[*slices(5), *slices(10)]]
+    (result,) = pulled(node)
+    assert (result.code, result.images, node.files()) == (None, 10, 10)
+
+
+def test_another_data_set_under_a_known_uid_is_told(node, told):
+    told.holds = slices(10)
+    told.gives = [[*slices(9), *slices(1, first=8, Rows=17), *slices(1, first=9, PatientID="P1")]]
+    (result,) = pulled(node)
+    assert result.code is None
+    assert [job.notes for job in node.ledger.jobs_of_series(UID)] == [
+        ("1 images came twice with different content; the first was used.",)
+    ]
+
+
+def test_what_is_no_ct_is_neither_counted_nor_taken(node, told):
+    report = slices(1, first=50)[0]
+    report.SOPClassUID = SecondaryCaptureImageStorage
+    told.holds = [*slices(10), report]
+    (result,) = pulled(node)
+    assert (result.code, result.images, node.files()) == (None, 10, 10)
+
+
+def test_an_image_that_cannot_be_contoured_is_refused_by_its_code(node, told):
+    told.gives = [[*slices(9), *slices(1, first=9, ImagePositionPatient=None)]]
+    (result,) = pulled(node)
+    assert (result.code, told.gets) == ("instance.position-missing", 1)
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "gets"),
+    [
+        (0xA702, "archive.get-failed", 3),
+        (0xA900, "archive.get-refused", 1),
+        (0xC001, "archive.get-failed", 3),
+    ],
+)
+def test_a_status_that_says_no(node, told, status, code, gets):
+    told.gives = [[status]]
+    (result,) = pulled(node)
+    assert (result.code, told.gets) == (code, gets)
+    assert f"{status:04X}h" in result.sentence
+
+
+def test_a_failure_after_all_has_come_is_none(node, told):
+    told.gives = [[*slices(10), 0xA702]]
+    (result,) = pulled(node)
+    assert (result.code, told.gets) == (None, 1)
+
+
+def test_c_move_to_a_title_that_it_does_not_know(make_node, told):
+    node = make_node({"host": "127.0.0.1", "port": told.port, "retrieve": "move"}, senders={"PACS": None})
+    (result,) = pulled(node)
+    assert result.code == "archive.move-refused"
+    assert "move_to" in result.sentence
+
+
+def test_answers_about_other_patients_are_not_believed(node, told):
+    told.holds = [*slices(10, series="2.25.30", PatientID="OTHER", StudyInstanceUID="2.25.31")]
+    told.answers = lambda level, asked: told._matches(level, without(asked, "PatientID"))
+    (result,) = pulled(node, Wanted(1, patient_id="P1"))
+    assert result.code == "archive.answers-other"
+    assert told.gets == 0
+
+
+def without(asked: Dataset, keyword: str) -> Dataset:
+    """What an archive makes of a query of which it overlooks a key."""
+    seen = Dataset()
+    seen.update(asked)
+    setattr(seen, keyword, "")
+    return seen
+
+
+def test_an_archive_that_overlooks_the_patient_gives_his_only(node, told):
+    own, other = slices(10), slices(10, series="2.25.30", PatientID="OTHER", StudyInstanceUID="2.25.31")
+    told.holds = [*other, *own]
+    told.answers = lambda level, asked: told._matches(level, without(asked, "PatientID"))
+    told.gives = [own]
+    (result,) = pulled(node, Wanted(1, patient_id="P1"))
+    assert (result.code, result.pulled, told.gets) == (None, 1, 1)
+
+
+def test_answers_without_end(node, told, monkeypatch):
+    monkeypatch.setattr("service.retrieval.dimse_archive.MOST_ANSWERS", 50)
+
+    def endless(level, asked):
+        while True:
+            yield from told._matches(level, asked)
+
+    told.answers = endless
+    (result,) = pulled(node)
+    assert result.code == "archive.too-many-answers"
+
+
+def test_more_at_once_than_any_image_is(node, told, monkeypatch):
+    monkeypatch.setitem(DimseArchive._get.__globals__["LONGEST_BYTES"], slices(1)[0].SOPClassUID, 1000)
+    told.gives = [slices(1, PixelData=bytes(3 << 20))]
+    (result,) = pulled(node)
+    assert result.code == "archive.too-large"
+    assert node.files() == 0
+
+
+def test_nothing_that_matches(node, told):
+    told.holds = []
+    (result,) = pulled(node)
+    assert (result.code, result.series) == ("pull.not-found", [])
+
+
+def test_an_archive_that_is_away_stops_the_run(node, told):
+    told.close()
+    with pytest.raises(PullStopped) as stopped:
+        pulled(node)
+    assert stopped.value.code == "archive.no-connection"
+
+
+def test_a_node_that_is_away_stops_the_run(node, told):
+    node.scp.stop(0.1)
+    with pytest.raises(PullStopped) as stopped:
+        pulled(node)
+    assert stopped.value.code == "pull.node-away"
+
+
+def test_a_full_disk_stops_the_run_and_loses_nothing(make_node, told):
+    node = make_node(
+        {"host": "127.0.0.1", "port": told.port},
+        node={"port": 0, "quiet_seconds": 600, "disk": {"reserve_gb": 1e7}},
+    )
+    with pytest.raises(PullStopped) as stopped:
+        pulled(node)
+    assert stopped.value.code == "pull.disk-reserve"
+    assert told.gets == 0
+
+
+def test_a_disk_that_fills_meanwhile_stops_the_run(node, told, monkeypatch):
+    monkeypatch.setattr("service.retrieval.room._BYTES_PER_IMAGE", 0)
+    real, calls = node.spool.free_bytes, []
+
+    def full_after_three():
+        calls.append(1)
+        return real() if len(calls) < 5 else 0
+
+    node.spool.free_bytes = full_after_three
+    with pytest.raises(PullStopped) as stopped:
+        pulled(node)
+    assert stopped.value.code == "spool.space-low"
+    assert 0 < node.files() < 10
+
+
+def test_no_more_are_pulled_while_others_wait(node, told):
+    other = slices(10, series="2.25.21", StudyInstanceUID="2.25.12")
+    told.holds = [*slices(10), *other]
+    told.gives = [slices(10), other]
+    run = node.run(ahead=1)
+    results = iter(run.pull([ROW, Wanted(2, study_instance_uid="2.25.12")]))
+    assert next(results).pulled == 1
+    (job,) = node.ledger.jobs_of_series(UID)
+
+    def contoured_at_last(sentence: str) -> None:
+        if "wait to be contoured" in sentence and node.ledger.job(job.id).state is JobState.QUEUED:
+            assert told.gets == 1
+            with node.ledger.begin() as conn:
+                node.ledger.move_job(conn, job.id, JobState.CANCELLED)
+
+    node.watched.says = contoured_at_last
+    assert next(results).pulled == 1
+    assert told.gets == 2
+
+
+def test_the_journal_keeps_rows_from_being_looked_up_again(node, told):
+    with Journal(node.spool.storage, "list") as journal:
+        (first,) = pulled(node, journal=journal)
+    asked = len(told.asked)
+    with Journal(node.spool.storage, "list") as journal:
+        (again,) = pulled(node, journal=journal)
+    assert (again.earlier, again.series, len(told.asked)) == (True, first.series, asked)
+
+
+def test_a_row_that_was_not_found_is_looked_up_again(node, told):
+    told.holds = []
+    with Journal(node.spool.storage, "list") as journal:
+        assert pulled(node, journal=journal)[0].code == "pull.not-found"
+    told.holds = slices()
+    with Journal(node.spool.storage, "list") as journal:
+        assert pulled(node, journal=journal)[0].pulled == 1
+
+
+def test_a_protocol_for_a_ct_that_is_here_by_routes(make_node, told):
+    protocols = {
+        name: {"model": "external@1.0", "structures": {"External": None}} for name in ("external", "other")
+    }
+    node = make_node({"host": "127.0.0.1", "port": told.port}, protocols=protocols)
+    node.loaded.site.node.__dict__["quiet_seconds"] = 0.2  # all of it again: that is seen by silence
+    pulled(node)
+    (result,) = pulled(node, protocol="other", destinations=("tps",))
+    assert (result.code, result.pulled) == (None, 1)
+    jobs = {job.protocol: job for job in node.ledger.jobs_of_series(UID)}
+    assert set(jobs) == {"external", "other"}
+    assert (jobs["other"].destinations, jobs["other"].priority) == (("tps",), 900)

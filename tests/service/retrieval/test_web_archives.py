@@ -1,0 +1,201 @@
+"""DICOMweb services that answer well, and those that do not; their secrets and where they send us."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pydicom
+import pytest
+from retrieval_desk import STUDY, UID, slices
+
+from service.retrieval.troubles import PullStopped
+from service.retrieval.wanted import Wanted
+from service.retrieval.web_archive import WebArchive
+
+ROW = Wanted(1, study_instance_uid=STUDY)
+TAGS = {
+    "StudyInstanceUID": "0020000D", "SeriesInstanceUID": "0020000E", "SOPInstanceUID": "00080018",
+    "SOPClassUID": "00080016", "Modality": "00080060", "PatientID": "00100020",
+}  # fmt: skip
+
+
+def file_of(ds: pydicom.Dataset) -> bytes:
+    with io.BytesIO() as stream:
+        ds.file_meta.MediaStorageSOPClassUID = ds.SOPClassUID
+        ds.file_meta.MediaStorageSOPInstanceUID = ds.SOPInstanceUID
+        pydicom.dcmwrite(stream, ds, enforce_file_format=True)
+        return stream.getvalue()
+
+
+class ToldWeb:
+    """A DICOMweb service: what it holds, how many it lists at once, and what to answer instead."""
+
+    def __init__(self) -> None:
+        self.holds = slices()
+        self.page = 4
+        self.status = 200
+        self.headers: dict[str, str] = {}
+        self.body: bytes | None = None
+        self.seen: list[tuple[str, str | None]] = []
+        web = self
+
+        class _Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                web.seen.append((self.path, self.headers.get("Authorization")))
+                kind, body = web.answer(self.path)
+                self.send_response(web.status)
+                for name, value in {
+                    "Content-Type": kind,
+                    "Content-Length": str(len(body)),
+                    **web.headers,
+                }.items():
+                    self.send_header(name, value)
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
+        threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
+        self.url = f"http://127.0.0.1:{self._server.server_port}/root/"
+
+    def answer(self, target: str) -> tuple[str, bytes]:
+        path, _, query = target.partition("?")
+        if not query:
+            kind = 'multipart/related; type="application/dicom"; boundary=b0'
+            parts = b"".join(
+                b"--b0\r\nContent-Type: application/dicom\r\n\r\n" + file_of(ds) + b"\r\n"
+                for ds in self.holds
+            )
+            return kind, self.body if self.body is not None else parts + b"--b0--"
+        keyword = (
+            "SOPInstanceUID"
+            if path.endswith("instances")
+            else "SeriesInstanceUID"
+            if path.endswith("series")
+            else "StudyInstanceUID"
+        )
+        found = list({str(ds[keyword].value): ds for ds in self.holds}.values())
+        offset = int(query.partition("offset=")[2].partition("&")[0])
+        answers = [
+            {tag: {"vr": "UI", "Value": [str(ds[name].value)]} for name, tag in TAGS.items()}
+            for ds in found[offset : offset + self.page]
+        ]
+        return "application/dicom+json", self.body if self.body is not None else json.dumps(answers).encode()
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+
+@pytest.fixture
+def web() -> Iterator[ToldWeb]:
+    service = ToldWeb()
+    yield service
+    service.close()
+
+
+@pytest.fixture
+def pull(make_node, web):
+    def pull_by(**archive):
+        node = make_node({"retrieve": "wado", "url": web.url, **archive})
+        source = WebArchive(node.loaded.site.archives["pacs"], node.classes)
+        (result,) = node.run(source).pull([ROW])
+        return result, node
+
+    return pull_by
+
+
+def test_a_good_one_is_read_page_by_page_and_bytes_stay_as_they_are(pull, web):
+    result, node = pull()
+    assert (result.code, result.pulled, result.images) == (None, 1, 10)
+    stored = {
+        pydicom.dcmread(file).SOPInstanceUID: file for file in node.spool.series_folder(UID).glob("*.dcm")
+    }
+    for ds in web.holds:
+        sent, kept = file_of(ds), stored[ds.SOPInstanceUID].read_bytes()
+        assert kept.endswith(sent[sent.index(b"\x08\x00\x08\x00CS") :])
+    assert sum("instances?" in path for path, _ in web.seen) == 4  # 4, 4, 2 and none
+
+
+def test_secrets_come_from_files_and_from_the_environment(pull, web, tmp_path, monkeypatch):
+    (tmp_path / "secret").write_text("from file\nsecond line")
+    pull(user="me", password_file=str(tmp_path / "secret"))
+    assert {said for _, said in web.seen} == {"Basic " + base64.b64encode(b"me:from file").decode()}
+    web.seen.clear()
+    monkeypatch.setenv("CANARY_TOKEN", "t0ken")
+    pull(token="${CANARY_TOKEN}")
+    assert {said for _, said in web.seen} == {"Bearer t0ken"}
+
+
+def test_a_secret_that_is_missing_stops_the_run(pull, web):
+    with pytest.raises(PullStopped) as stopped:
+        pull(token="${NOBODY_SET_THIS}")
+    assert (stopped.value.code, web.seen) == ("archive.secret-missing", [])
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "code"),
+    [
+        (302, {"Location": "http://192.0.2.1/"}, "archive.redirects"),
+        (400, {}, "archive.web-refused"),
+        (503, {}, "archive.web-failed"),
+    ],
+)
+def test_statuses(pull, web, status, headers, code):
+    web.status, web.headers = status, headers
+    result, _ = pull()
+    assert result.code == code
+    assert len(web.seen) == (3 if status == 503 else 1)
+
+
+def test_no_entrance_stops_the_run(pull, web):
+    web.status = 401
+    with pytest.raises(PullStopped) as stopped:
+        pull()
+    assert stopped.value.code == "archive.not-allowed"
+
+
+@pytest.mark.parametrize("body", [b"<html>", b"{}", b"[3]", b"[" * 100_000, b"\xff"])
+def test_what_is_no_dicom_json(pull, web, body):
+    web.body = body
+    result, _ = pull()
+    assert result.code == "archive.not-dicom-json"
+
+
+def test_an_answer_that_is_cut_off_is_asked_for_again(pull, web):
+    whole = web.answer("/x")[1]
+    web.answer, told = (
+        (
+            lambda target: (
+                ("multipart/related; boundary=b0", whole[: len(whole) // 2])
+                if "?" not in target
+                else told(target)
+            )
+        ),
+        web.answer,
+    )
+    result, node = pull()
+    assert result.code == "archive.broke-off"
+    assert 0 < node.files() < 10
+    assert node.ledger.jobs_of_series(UID) == []
+
+
+def test_parts_that_are_no_dicom_files(pull, web):
+    told = web.answer
+    rubbish = b"".join(
+        b"--b0\r\n\r\n" + body + b"\r\n"
+        for body in [b"", b"\0" * 128 + b"DICM", b"\0" * 128 + b"DICM\2\0\2\0UI\xff\xff", b"x" * 9] * 3
+    )
+    web.answer = lambda target: (
+        told(target) if "?" in target else ("multipart/related; boundary=b0", rubbish + b"--b0--")
+    )
+    result, node = pull()
+    assert result.code in ("archive.not-dicom", "archive.not-a-ct")
+    assert node.files() == 0
