@@ -20,6 +20,7 @@ from service.config.certificates import ending_soon
 from service.config.consistency import SENDER
 from service.config.criteria import compile_criterion, folded
 from service.config.document import read_document
+from service.config.known_hosts import unknown_hosts
 from service.config.mistakes import KeyPath, Mistake, key_text, listed
 from service.config.output_advice import output_warnings
 from service.config.reader import LoadedSite
@@ -56,7 +57,18 @@ def warnings_of(
     others have found.
     """
     document = read_document(loaded.text)
-    checks = [_listening, _senders, _routes, _modes, _hosts, _own_titles, _storage, _console, _openid, _mail]
+    checks = [
+        _listening,
+        _senders,
+        _routes,
+        _modes,
+        unknown_hosts,
+        _own_titles,
+        _storage,
+        _console,
+        _openid,
+        _mail,
+    ]
     checks += [_certificates, _archives, _extras, output_warnings]
     if connect:
         checks.append(_connections)
@@ -151,29 +163,6 @@ def _extras(loaded: LoadedSite) -> _Said:
             extra = missing_extra(find_bundle(use.model, loaded.bundle_folders))
             if extra is not None:
                 yield ("protocols", name), f"{use.model} needs an extra: pip install delineate[{extra}]"
-
-
-def _hosts(loaded: LoadedSite) -> _Said:
-    places: list[tuple[KeyPath, str]] = [
-        (("destinations", name, "host"), one.host)
-        for name, one in loaded.site.destinations.items()
-        if one.host is not None
-    ]
-    places += [
-        (("senders", title, "host"), sender.host)
-        for title, sender in loaded.site.senders.items()
-        if sender and sender.host
-    ]
-    places += [
-        (("archives", name, "host"), each.host) for name, each in loaded.site.archives.items() if each.host
-    ]
-    if loaded.site.node.notify.email_to:
-        places.append((("node", "notify", "smtp_host"), loaded.site.node.notify.smtp_host))
-    for path, host in places:
-        try:
-            socket.getaddrinfo(host, None)
-        except (OSError, UnicodeError):
-            yield path, f"{host} is not known to this machine's name service"
 
 
 def _own_titles(loaded: LoadedSite) -> _Said:
