@@ -184,11 +184,14 @@ def list_recipes(
 
 
 @models_app.command()
-def statistics(
+def statistics(  # noqa: PLR0913, PLR0917 - one argument for each option
     bundle: Annotated[str, typer.Argument(help="NAME@VERSION, or the folder of a bundle")],
     data: Annotated[Path, typer.Option(help="data set that it learned from", exists=True, file_okay=False)],
     part: Annotated[str, typer.Option("--part", help="train, validation, test or all")] = "train",
     most: Annotated[int, typer.Option(min=1, help="look at no more cases than these")] = 200,
+    asked: Annotated[
+        int | None, typer.Option(min=0, help="run the model on so many of them, not on all")
+    ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, or cuda where there is a GPU")] = "auto",
     bundles: Bundles = None,
 ) -> None:
@@ -204,7 +207,13 @@ def statistics(
         card = bundle_named(bundle, bundles)
         with progress_bar() as told:
             found = measured_statistics(
-                card, DataSet.open(data), part_named(part), device=device, most=most, progress=told
+                card,
+                DataSet.open(data),
+                part_named(part),
+                device=device,
+                most=most,
+                asked=asked,
+                progress=told,
             )
         card = with_statistics(card, found)
     seen = card.statistics

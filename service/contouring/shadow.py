@@ -1,10 +1,10 @@
 """The handler of the queue ``shadow``: candidates, contoured when nobody waits for anything else.
 
 A candidate must not hold up or fail what the clinic waits for. So its jobs have a queue of their own, which
-takes no place of the others; one of them begins when no other job waits or is contoured; it runs in a model
-process of its own, which computes only when no other process wants the cores, and which is ended as soon as a
-real job comes: the shadow is then contoured later from the beginning. What fails in the shadow is told by the
-ledger and the console alone, for nobody is called at night because of it.
+takes no place of the others; one of them begins when no other job waits, is contoured or has just come; it
+runs in a model process of its own, which computes only when no other process wants the cores, and which is
+ended as soon as a real job comes: the shadow is then contoured later from the beginning. What fails in the
+shadow is told by the ledger and the console alone, for nobody is called at night because of it.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import sqlalchemy as sa
 
+from service.backlog.database import now
 from service.backlog.engine import Stopped
 from service.contouring.segment import ModelClient
 from service.contouring.tries import GaveWay
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
 
 _LOOK_SECONDS: Final = 1.0
 _LOOK_AGAIN_SECONDS: Final = 0.5
+_QUIET_SECONDS: Final = 5.0
+"""No other job must have come for so long: CTs come together, and what is broken off was for nothing."""
 
 
 class BackgroundModels(ModelClient):
@@ -121,7 +124,7 @@ class ShadowWorker:
         Raises:
             Stopped: the process ends while it waits; the row is run again by the next one.
         """
-        while self._ledger.awaits_contouring():
+        while self._ledger.awaits_contouring(created_since=now() - _QUIET_SECONDS):
             if self._stop.wait(_LOOK_SECONDS):
                 raise Stopped
         try:

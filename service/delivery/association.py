@@ -25,6 +25,7 @@ from pynetdicom.transport import AddressInformation, AssociationSocket
 from service.delivery import outcome
 from service.dicom.tls_failures import kind_of_failure
 from service.dicom.transport_security import TlsUnusable, client_context, say_good_bye
+from service.errors import DeliveryFailed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -61,8 +62,15 @@ class Peer:
 
 
 def peer_of(destination: Destination, calling_ae_title: str) -> Peer:
-    """A destination of the configuration, called with that title."""
+    """A destination of the configuration, called with that title.
+
+    Raises:
+        DeliveryFailed: it is no Storage SCP.
+    """
     at = destination
+    if at.ae_title is None or at.host is None or at.port is None:
+        sentence = "It is reached by DICOMweb or is a folder; this can be done with a Storage SCP alone."
+        raise DeliveryFailed("delivery.no-storage-scp", sentence)
     return Peer(at.ae_title, at.host, at.port, calling_ae_title, at.timeout_seconds, at.tls)
 
 
@@ -198,9 +206,15 @@ def associate(
     *,
     handlers: Sequence[tuple[evt.EventType, Callable[[Event], Any]]] = (),
     roles: Sequence[SCP_SCU_RoleSelectionNegotiation] = (),
+    longest_pdu_bytes: int | None = None,
 ) -> Association | outcome.Outcome:
-    """Connect and negotiate, ``roles`` too (PS3.7 D.3.3.4); the outcome of a delivery if it fails."""
+    """Connect and negotiate, ``roles`` too (PS3.7 D.3.3.4); the outcome of a delivery if it fails.
+
+    ``longest_pdu_bytes`` is what we announce that we read, for associations on which much comes.
+    """
     requestor = _Requestor(ae_title=peer.calling_ae_title)
+    if longest_pdu_bytes is not None:
+        requestor.maximum_pdu_size = longest_pdu_bytes
     requestor.connection_timeout = peer.timeout_seconds
     requestor.acse_timeout = peer.timeout_seconds
     requestor.dimse_timeout = None  # the watch decides: a long transfer is not a missing answer

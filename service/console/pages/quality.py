@@ -15,9 +15,9 @@ from service.console.callers import Caller, Reader, premises_of
 from service.console.pages import moments
 from service.console.pages.rendering import PageRoute, page
 from service.console.pages.review_drawing import WINDOWS, panels, png_of
-from service.console.pages.wording import wording_for
 from service.console.quality_api import ReviewId
 from service.console.refusals import ConsoleRefused
+from service.console.wording import wording_for
 from service.errors import NodeError
 from service.evaluation.charted import CHARTED
 from service.evaluation.drawing import STYLE, Words, control_chart, distribution
@@ -133,7 +133,7 @@ def case_page(
         "measures": CHARTED,
         "grades": GRADES,
         "given": grades,
-        "latest": {each.slice_position_mm: each.grade for each in grades},
+        "latest": {_hundredths(each.slice_position_mm): each.grade for each in grades},
         "window": window,
         "windows": list(WINDOWS),
     }
@@ -177,6 +177,11 @@ def _shown(request: Request, case: ReviewedCase, at: int | None, window: str) ->
         "before": case.slices[place - 1].index + 1 if place else None,
         "after": case.slices[place + 1].index + 1 if place + 1 < len(case.slices) else None,
     }
+
+
+def _hundredths(position_mm: float | None) -> float | None:
+    """A grade is of the slice within 0.01 mm of it."""
+    return None if position_mm is None else round(position_mm, 2)
 
 
 def _numbers(case: ReviewedCase | None) -> dict[float, int]:

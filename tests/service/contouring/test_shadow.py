@@ -43,6 +43,11 @@ class ShadowRoom(Room):
         )
 
 
+@pytest.fixture(autouse=True)
+def at_once(monkeypatch):
+    monkeypatch.setattr("service.contouring.shadow._QUIET_SECONDS", 0.0)
+
+
 @pytest.fixture
 def room(tmp_path, migrated, bundles, monkeypatch):
     room = ShadowRoom(tmp_path, migrated, bundles, monkeypatch)
@@ -76,6 +81,14 @@ def test_it_waits_while_a_real_job_does(room):
     room.worker.contour(real.id)
     ended.join(30)
     assert room.state(job)[0] is JobState.DONE
+
+
+def test_it_does_not_begin_between_two_cts_that_come_together(room, monkeypatch):
+    monkeypatch.setattr("service.contouring.shadow._QUIET_SECONDS", 2.0)
+    real, job = room.job(room.ct(1)), room.job(room.ct(2), **SHADOW)
+    room.worker.contour(real.id)
+    room.shadow.contour(job.id)
+    assert room.ledger.story(job.id).contoured_at - room.ledger.job(real.id).created_at > 2.0
 
 
 def test_a_process_that_ends_does_not_wait_for_its_turn(room):
