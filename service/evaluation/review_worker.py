@@ -19,7 +19,7 @@ from service.backlog.ledger_reviews import review_key
 from service.backlog.records import Job, RecordedSeries, SeriesState
 from service.backlog.review_records import FoundBy, NewStructure
 from service.backlog.spool import Spool
-from service.backlog.trial_names import configured_name
+from service.backlog.trial_names import configured_name, is_shadow
 from service.dicom.ct_geometry import CtGeometry
 from service.dicom.structure_set_reader import StructureSet, read_structure_set
 from service.errors import SeriesRefused, StructureSetInvalid
@@ -38,6 +38,8 @@ _FIRST_WAIT_SECONDS: Final = 5.0
 _LONGEST_WAIT_SECONDS: Final = 600.0
 _CT_MAY_COME_SECONDS: Final = 3600.0
 """So long a set waits for its CT: exports send both, in any order."""
+_SHADOW_MAY_COME_SECONDS: Final = 86400.0
+"""So long it waits for a candidate in the shadow, which is contoured when nobody waits for anything else."""
 
 
 class _NotYet(Exception):
@@ -146,7 +148,11 @@ class ReviewWorker:
                 raise _NotYet
             return _Outcome(None, set_findings.OTHER_CT)
         every = self._ledger.jobs_of_series(series.series_instance_uid)
-        if series.state is SeriesState.COLLECTING or any(job.state in our_sets.UNDER_WAY for job in every):
+        waits_for_shadows = now() - received.received_at < _SHADOW_MAY_COME_SECONDS
+        under_way = [job for job in every if job.state in our_sets.UNDER_WAY]
+        if series.state is SeriesState.COLLECTING or any(
+            waits_for_shadows or not is_shadow(job.protocol) for job in under_way
+        ):
             raise _NotYet
         jobs = our_sets.contoured(every)
         if not jobs:

@@ -95,6 +95,20 @@ def test_a_set_waits_for_its_ct_and_for_the_contours_and_is_then_compared(desk):
     assert len(desk.ledger.find_reviewed_structures()) == 7
 
 
+def test_a_set_waits_for_a_candidate_in_the_shadow_a_day_and_no_longer(desk):
+    sent = desk.job("pelvis")
+    shadow = desk.job("shadow:pelvis", mode=Mode.SHADOW, contoured=False)
+    name = desk.receive(desk.edited(sent))
+    assert desk.worker.review(name) is not None
+    os.utime(desk.spool.structure_sets / f"{name}.dcm", (time.time() - 86500,) * 2)
+    assert desk.worker.review(name) is None
+    assert {row.job_id for row in desk.ledger.find_reviewed_structures()} == {sent.id}
+    desk.contour(shadow, desk.set_with_uid("shadow"), sent=False)
+    desk.review(desk.edited(sent))
+    rows = desk.ledger.find_reviewed_structures(protocol="pelvis", is_shadow=True)
+    assert {row.job_id for row in rows} == {shadow.id}, "the shadow's protocol is the one it stands beside"
+
+
 def test_a_ct_that_does_not_come_within_the_hour_is_another_one(desk):
     name = desk.receive(desk.edited())
     file = desk.spool.structure_sets / f"{name}.dcm"
