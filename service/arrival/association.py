@@ -110,6 +110,7 @@ class ReceivingAssociation(Association):
         self.connection: Connection = PLAIN
         self._messages: DimseReceiver | None = None
         self._asked_to_give_way_at: float | None = None
+        self._connected_at = time.monotonic()
         self._bounded = BoundedSocket(self, connection, seconds)
         self._stream = PduStream(connection, seconds, self._is_interrupted)
         self.set_socket(self._bounded)
@@ -122,15 +123,22 @@ class ReceivingAssociation(Association):
             return 0.0
         return time.monotonic() - since
 
+    @property
+    def unasked_seconds(self) -> float:
+        """For how long it has been connected without an association; 0 once it has one or is over."""
+        return 0.0 if self._messages is not None or self._over else time.monotonic() - self._connected_at
+
     def give_way(self) -> None:
         """End at the next look-up in favour of somebody else, unless something comes before."""
         self._asked_to_give_way_at = time.monotonic()
 
     @property
     def gives_way(self) -> bool:
-        """Whether it was asked to, and nothing has come since."""
+        """Whether it was asked to, and nothing has come since if it has an association."""
         asked, since = self._asked_to_give_way_at, self._stream.waiting_since
-        return asked is not None and since is not None and since <= asked
+        if asked is None or self._messages is None:
+            return asked is not None
+        return since is not None and since <= asked
 
     def run_reactor(self) -> None:
         """The thread: from the connection's first byte to its end."""
@@ -203,7 +211,7 @@ class ReceivingAssociation(Association):
         except (PeerStalled, Interrupted) as reason:
             gives_way = self.gives_way and not self.host.stopping
             if gives_way:
-                self._warn("association.gave-way", seconds=int(self.silent_seconds))
+                self._warn("association.gave-way", seconds=int(self.silent_seconds or self.unasked_seconds))
             elif state == "Sta6" or isinstance(reason, PeerStalled):
                 self._warn("association.cut-off", type=type(reason).__name__)
             if state == "Sta6":

@@ -30,6 +30,9 @@ MAX_PDU_BYTES: Final = 128 * 1024
 SPARE_CONNECTIONS: Final = 64
 """Connections beyond the limit of associations that are heard out, so that each learns why it must wait."""
 
+PATIENCE_SECONDS: Final = 3.0
+"""How long a connection may be open without asking for an association where others wait to be heard."""
+
 _POLL_SECONDS: Final = 0.1  # how soon a stop is noticed; connections wake the server at once
 _log = EventLog("arrival")
 
@@ -78,10 +81,20 @@ class Listener(AssociationServer):
         super().__init__(ae, address, node.ae_title, supported, request_handler=_Handler)
 
     def verify_request(self, request: object, client_address: tuple[str, int]) -> bool:  # noqa: ARG002
-        """Close connections at once that are too many even to be told so."""
-        connections = sum(isinstance(thread, ReceivingAssociation) for thread in threading.enumerate())
-        if connections < self.most_connections:
+        """Close connections at once that are too many even to be told so.
+
+        One that asks for no association for long makes room before: who opens connections and says nothing
+        keeps nobody out.
+        """
+        connections = [thread for thread in threading.enumerate() if isinstance(thread, ReceivingAssociation)]
+        staying = [connection for connection in connections if not connection.gives_way]
+        if len(staying) < self.most_connections and len(connections) < 2 * self.most_connections:
             return True
+        longest = max(staying, key=lambda connection: connection.unasked_seconds, default=None)
+        if longest is not None and longest.unasked_seconds >= PATIENCE_SECONDS:
+            longest.give_way()
+            if len(connections) < 2 * self.most_connections:
+                return True
         address = plain_address(client_address[0])
         _log.warning("association.too-many-connections", address=address)
         self.host.turned_away("association.too-many-connections", address)

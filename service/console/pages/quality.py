@@ -15,9 +15,9 @@ from service.console.callers import Caller, Reader, premises_of
 from service.console.pages import moments
 from service.console.pages.rendering import PageRoute, page
 from service.console.pages.review_drawing import WINDOWS, panels, png_of
-from service.console.pages.wording import wording_for
 from service.console.quality_api import ReviewId
 from service.console.refusals import ConsoleRefused
+from service.console.wording import wording_for
 from service.errors import NodeError
 from service.evaluation.charted import CHARTED
 from service.evaluation.drawing import STYLE, Words, control_chart, distribution

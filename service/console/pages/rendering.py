@@ -15,8 +15,8 @@ from service.backlog.roles import Role
 from service.backlog.sign_in import csrf_token
 from service.console.callers import premises_of
 from service.console.pages import moments
-from service.console.pages.wording import LANGUAGES, wording_for
 from service.console.refusals import ConsoleRefused
+from service.console.wording import LANGUAGES, wording_for
 from service.errors import NodeError
 
 if TYPE_CHECKING:

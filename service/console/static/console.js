@@ -14,7 +14,7 @@ export async function ask(method, address, body, more = {}) {
   if (answer.status === 401 && csrf) location.assign("/sign-in");
   let said;
   try { said = await answer.json(); } catch { said = { sentence: `${answer.status} ${answer.statusText}` }; }
-  throw new Error(said.sentence);
+  throw new Error(said.said || said.sentence);
 }
 
 let fading;

@@ -483,7 +483,7 @@ async function asked(address) {
   const answer = await fetch(address, { credentials: "same-origin" });
   if (answer.ok) return answer;
   const refusal = await answer.json().catch(() => ({}));
-  throw Object.assign(new Error(refusal.code || String(answer.status)), { sentence: refusal.sentence });
+  throw Object.assign(new Error(refusal.code || String(answer.status)), { sentence: refusal.said || refusal.sentence });
 }
 
 function element(name, className) {

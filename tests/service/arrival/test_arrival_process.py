@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -19,9 +20,11 @@ from pynetdicom.sop_class import CTImageStorage
 from pynetdicom.sop_class import StudyRootQueryRetrieveInformationModelFind as StudyRootFind
 
 from models.volume import Grid
+from service.backlog.audit import AuditTrail, Deed
 from service.backlog.engine import EngineClient
 from service.backlog.ledger import Ledger
 from service.backlog.records import JobState
+from service.backlog.refusals import Kind, read_refusals
 from service.delivery.answers import answers_kept
 from service.dicom.ct_writer import write_ct
 
@@ -247,3 +250,22 @@ def test_a_port_in_use_ends_the_process_and_is_said(arrival):
     assert outcome.returncode != 0
     assert '"event": "arrival.cannot-listen"' in outcome.stderr
     assert f'"port": {node.port}' in outcome.stderr
+
+
+def test_who_is_turned_away_is_counted_on_disk_and_stands_in_the_trail(arrival, eventually):
+    process = arrival()
+    process.start()
+    command = ["/usr/bin/echoscu", "-aec", "DELINEATE", "127.0.0.1", str(process.port), "-aet"]
+    for title in ("NOBODY", "NOBODY", "SOMEBODY"):
+        assert subprocess.run([*command, title], capture_output=True, timeout=60).returncode != 0
+    reason = "association.calling-ae-title-unknown"
+    eventually(lambda: read_refusals(process.storage) == {Kind("association", reason, ""): 3}, 60)
+    assert process.stop() == 0
+    ledger = Ledger(f"sqlite:///{process.storage / 'delineate.sqlite'}", process.storage)
+    found = [entry for entry in AuditTrail(ledger).entries() if entry.deed is Deed.REFUSED]
+    ledger.close()
+    counts: Counter[str | None] = Counter()
+    for entry in found:
+        assert (entry.code, entry.address, entry.succeeded) == (reason, "127.0.0.1", False)
+        counts[entry.who] += entry.facts["count"]
+    assert counts == {"NOBODY": 2, "SOMEBODY": 1}

@@ -129,6 +129,34 @@ def test_who_is_asked_to_make_room_and_speaks_stays(fill, eventually, monkeypatc
     assert staying.echo() == 0
 
 
+def test_connections_that_ask_for_nothing_keep_nobody_out(
+    start_scp, make_ct, monkeypatch, caplog, eventually
+):
+    monkeypatch.setattr("service.arrival.listener.PATIENCE_SECONDS", 0.5)
+    running = start_scp(max_associations=1, **PATIENT)
+    silent = [running.peer() for _ in range(65)]  # all that are heard out: one and 64 to spare
+    for peer in silent[:5]:
+        peer.send(b"\1\0\0\0\1\0half a request")
+    time.sleep(0.6)
+    for number in range(3):
+        with running.associated() as other:
+            assert other.store(make_ct(number)) == 0
+            other.release()
+    eventually(lambda: events(caplog, "association.gave-way"), 30)
+    eventually(lambda: sum(map(_is_closed, silent)) == len(events(caplog, "association.gave-way")), 30)
+    assert 1 <= len(events(caplog, "association.gave-way")) <= 4
+
+
+def _is_closed(peer) -> bool:
+    peer.socket.settimeout(0.05)
+    try:
+        return peer.socket.recv(1) == b""
+    except TimeoutError:
+        return False
+    except ConnectionError:
+        return True
+
+
 @pytest.mark.peer
 def test_dcmtk_gets_in_where_all_places_are_taken_by_the_silent(fill, make_ct, tmp_path):
     storescu = shutil.which("storescu")
