@@ -28,22 +28,10 @@ from service.config.route_section import Route
 from service.config.tls_sections import tls_sections
 
 _CONNECT_SECONDS: Final = 2.0
-_NETWORK_FILE_SYSTEMS: Final = frozenset(
-    {
-        "nfs",
-        "nfs4",
-        "cifs",
-        "smb3",
-        "smbfs",
-        "9p",
-        "afs",
-        "ceph",
-        "glusterfs",
-        "lustre",
-        "fuse.sshfs",
-        "fuse.rclone",
-    }
-)
+_NETWORK_FILE_SYSTEMS: Final = frozenset({
+    "nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "ceph", "glusterfs", "lustre", "fuse.sshfs",
+    "fuse.rclone",
+})  # fmt: skip
 _MOUNTS: Final = Path("/proc/mounts")
 _Said = Iterator[tuple[KeyPath, str]]
 
