@@ -75,7 +75,7 @@ def test_the_tables_say_what_was_counted():
     assert table_of_spoiled([row]).splitlines()[2] == (
         "| shifted | 3 | 2 | 0 | 2 | 0 | `structure.order-wrong` 2 |"
     )
-    clean = Clean("phantoms", cases=2)
+    clean = Clean("phantoms")
     wrong = Finding("structure.uncertain", "x", "Colon")
     held = Finding("structure.overlap", "x", "Bladder", Severity.HOLD)
     count_clean(clean, (wrong,), {"Bladder": True, "Colon": False})
