@@ -118,9 +118,9 @@ def _cavities(seen: Seen) -> Iterator[Noticed]:
 
 
 def _gaps(seen: Seen) -> Iterator[Noticed]:
-    """Slices without it between slices with it: only what comes in parts may have them."""
+    """Slices without it between slices with it: what comes in parts or is cut off may have them."""
     usual = None if seen.usual is None else seen.usual.gap_slices
-    if seen.card is None or (usual is None and seen.card.several_parts):
+    if seen.cut or seen.card is None or (usual is None and seen.card.several_parts):
         return
     most = 0.0 if usual is None else usual[1]
     if seen.look.gap_slices > most:

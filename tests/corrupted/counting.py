@@ -10,6 +10,7 @@ import numpy as np
 
 from corrupted.corruptions import METAL, OF_CT, OF_STRUCTURES, WIDE, Case, Spoiled
 from models.card import Card
+from models.plausibility import FieldOfView, check_structure
 from models.volume import CtVolume, Finding, Provenance, Segmentation, Severity
 from service.config.protocol import Protocol
 from service.contouring.second_look import looked_at
@@ -56,8 +57,15 @@ def findings_of(said: Segmentation, volume: CtVolume, card: Card) -> tuple[Findi
 
 
 def said_of(case: Case | Spoiled, card: Card) -> Segmentation:
-    """A segmentation with the fields of a case and nothing else."""
-    return Segmentation(dict(case.fields), Provenance(card.name, card.version, "0", validated=False))
+    """A segmentation with the fields of a case, and with what the model's process tells of each by itself."""
+    view, grid = FieldOfView.of(case.volume), case.volume.grid
+    told = [
+        finding
+        for name, field in case.fields.items()
+        for finding in check_structure(name, card.structures[name], field, grid, view, ())
+    ]
+    made = Provenance(card.name, card.version, "0", validated=False)
+    return Segmentation(dict(case.fields), made, tuple(told))
 
 
 def count_corrupted(

@@ -127,6 +127,7 @@ def test_without_data_only_gaps_are_told_and_not_of_what_comes_in_parts():
     assert codes(usual=None, gap_slices=1, card=replace(CARD, several_parts=True)) == []
     assert codes(usual=None, gap_slices=1, card=None) == []
     assert codes(gap_slices=1, usual=replace(USUAL, gap_slices=(0, 2))) == []
+    assert codes(gap_slices=1, cut=True) == []
 
 
 def test_a_range_of_few_cases_is_not_asked():
