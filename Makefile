@@ -1,5 +1,5 @@
 # Two commands: `make demo` runs the main job, `make test` runs every test. Each installs what it needs.
-.PHONY: setup demo test bench check format docs fuzz peers-table hosts chaos power-loss evaluation second-look
+.PHONY: setup demo test bench check format docs fuzz peers-table hosts chaos power-loss evaluation false-alarms second-look
 
 setup:
 	@setup/environment.sh
@@ -69,6 +69,10 @@ docs: setup
 hosts: setup
 	@setup/debian.sh
 	PYTHONPATH=tests .venv/bin/python -m hosts --seconds $(or $(SECONDS),600)
+
+# How often a control chart tells of a drift that is none, by simulation: the table of docs/quality.md.
+false-alarms: setup
+	PYTHONPATH=tests .venv/bin/python -m simulation
 
 # Clean and spoiled CT contoured and looked at as the node does (PHANTOMS=12): build/second-look.json and .md.
 second-look: setup

@@ -9,13 +9,12 @@ from typing import Final
 import torch
 from torch import Tensor, nn
 
-from models.card import AXIS_OF, BundleError, Card
+from models.card import BundleError, Card
 from models.catalog import verified_bytes
+from models.patient_axes import AGAINST, AXIS_OF
 
 TORCHSCRIPT: Final = "torchscript"
 """Name of a card's network whose file is a TorchScript archive, architecture and weights in one."""
-
-_AGAINST: Final = frozenset("IAR")
 
 
 class AlongItsAxes(nn.Module):
@@ -34,7 +33,7 @@ class AlongItsAxes(nn.Module):
         self.dimensions = dimensions
         self._outputs = outputs
         self._order = [2 + AXIS_OF[letter] for letter in axes] if dimensions == 3 else [2, 3]
-        self._flips = [2 + i for i, letter in enumerate(axes) if letter in _AGAINST and dimensions == 3]
+        self._flips = [2 + i for i, letter in enumerate(axes) if letter in AGAINST and dimensions == 3]
         self._back = [0, 1, *(2 + self._order.index(axis) for axis in range(2, 2 + dimensions))]
 
     def forward(self, x: Tensor) -> Tensor:

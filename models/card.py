@@ -10,24 +10,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Literal
 
 import yaml
 
 from models.input_card import InputCard
-from models.nnunet_card import NnunetCard
+from models.monai_card import MonaiCard
+from models.nnunet_card import NnunetCard, NnunetPredictorCard
+from models.patient_axes import AXES_RULE, axes_fit
 from models.statistics_card import Statistics
 from models.yaml_sections import SectionInvalid, parsed, section
-
-AXIS_OF: Final = {"S": 0, "I": 0, "P": 1, "A": 1, "L": 2, "R": 2}
-"""Which axis of our arrays (z to head, y to posterior, x to left) runs along each direction or against it."""
-
-_AXES: Final = "axes are three letters, one each of S or I, P or A, L or R"
-
-
-def axes_fit(axes: str) -> bool:
-    """True for three letters, one for each axis of the patient."""
-    return len(axes) == 3 and {AXIS_OF.get(letter) for letter in axes} == {0, 1, 2}
 
 
 class BundleError(ValueError):
@@ -158,7 +150,8 @@ class Card:
 
     Attributes:
         name, version: together the model's reference, ``name@version``.
-        kind: a network with weights, a program, or networks of an nnU-Net plan.
+        kind: a network with weights, a program, networks of an nnU-Net plan run by us or by nnU-Net, a bundle
+            of MONAI.
         summary, intended_use, licence: for people; ``licence`` is that of the weights.
         validated: False where it has seen synthetic data only; such a model needs ``allow_unvalidated``.
         validation: what it was measured on, in words.
@@ -176,7 +169,7 @@ class Card:
 
     name: str
     version: str
-    kind: Literal["network", "program", "nnunet"]
+    kind: Literal["network", "program", "nnunet", "nnunet-predictor", "monai"]
     summary: str
     intended_use: str
     licence: str
@@ -187,6 +180,8 @@ class Card:
     network: NetworkCard | None = None
     program: ProgramCard | None = None
     nnunet: NnunetCard | None = None
+    nnunet_predictor: NnunetPredictorCard | None = None
+    monai: MonaiCard | None = None
     weights: WeightsCard | None = None
     input: InputCard | None = None
     outputs: tuple[str, ...] = ()
@@ -241,8 +236,8 @@ def _check(card: Card) -> None:
     wrong: list[str] = []
     if card.kind == "network":
         wrong += _wrong_in_network(card)
-    elif card.kind == "nnunet":
-        wrong += _wrong_in_nnunet(card)
+    elif card.kind != "program":
+        wrong += _wrong_from_elsewhere(card)
     elif card.program is None or (card.program.entry is None) == (card.program.file is None):
         wrong.append("a program needs either entry or file")
     elif card.program.file is not None and card.program.sha256 is None:
@@ -276,7 +271,7 @@ def _wrong_in_network(card: Card) -> list[str]:
     if not softmax and "background" in card.outputs:
         wrong.append("sigmoid has no output background")
     if not axes_fit(card.network.axes):
-        wrong.append(_AXES)
+        wrong.append(AXES_RULE)
     if any(not 0 < threshold < 1 for threshold in card.thresholds.values()):
         wrong.append("thresholds lie between 0 and 1")
     if shown.context_slices % 2 == 0 or shown.context_slices < 1:
@@ -289,12 +284,15 @@ def _wrong_in_network(card: Card) -> list[str]:
     return wrong + [f"{name} is no output of the network" for name in foreign]
 
 
-def _wrong_in_nnunet(card: Card) -> list[str]:
-    if card.nnunet is None or card.weights is None:
-        return ["an nnU-Net model needs nnunet and weights"]
+def _wrong_from_elsewhere(card: Card) -> list[str]:
+    if getattr(card, card.kind.replace("-", "_")) is None or card.weights is None:
+        return [f"a model of kind {card.kind} needs {card.kind.replace('-', '_')} and weights"]
     wrong = [f"{name} is no output of the networks" for name in card.structures if name not in card.outputs]
-    if len(card.outputs) < 2 or card.outputs[0] != "background" or card.activation != "softmax":
-        wrong.append("the outputs of nnU-Net are background and at least one more, one for each voxel")
+    softmax = card.activation == "softmax"
+    if softmax and (len(card.outputs) < 2 or card.outputs[0] != "background"):
+        wrong.append("the outputs of softmax are background and at least one more, one for each voxel")
+    if not softmax and (card.kind == "nnunet" or "background" in card.outputs):
+        wrong.append("of sigmoid are MONAI bundles and nnU-Net's own predictor, without background")
     if card.region is not None or card.left_right:
         wrong.append("region and left_right are of our own networks only")
-    return wrong if axes_fit(card.nnunet.axes) else [*wrong, _AXES]
+    return wrong if card.nnunet is None or axes_fit(card.nnunet.axes) else [*wrong, AXES_RULE]

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
+
+from models.patient_axes import AXES_RULE, axes_fit
 
 Triple = tuple[int, int, int]
 
@@ -84,3 +87,53 @@ class NnunetCard:
         if sorted(self.transpose) != [0, 1, 2] or not {*self.mirror_axes} <= {0, 1, 2} or self.folds < 1:
             message = "transpose and mirror_axes name axes 0, 1 and 2, and there is one fold at least"
             raise ValueError(message)
+
+
+@dataclass(frozen=True, slots=True)
+class NnunetPredictorCard:
+    """A plan that nnU-Net's own predictor runs, because our engine does not know what it asks for.
+
+    Attributes:
+        configuration: of the plan.
+        plans, data_set: what plans.json and dataset.json say, as far as the predictor reads it.
+        trainer: name of the trainer, which the predictor is told.
+        folds: how many networks are averaged; tensors of fold 0 are named ``0.<name>``.
+        axes: to where the training images' axes run, before any transposition.
+        mirror_axes: that tiles are mirrored along.
+    """
+
+    configuration: str
+    plans: Mapping[str, Any]
+    data_set: Mapping[str, Any]
+    trainer: str
+    folds: int
+    axes: str
+    mirror_axes: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not axes_fit(self.axes):
+            raise ValueError(AXES_RULE)
+        if self.folds < 1:
+            message = "there is one fold at least"
+            raise ValueError(message)
+
+
+def label_values(data_set: Mapping[str, Any]) -> list[tuple[str, tuple[int, ...]]]:
+    """Every label of dataset.json but background and what is ignored: its name and its numbers, in order.
+
+    Raises:
+        TypeError or ValueError: dataset.json says something else.
+    """
+    labels = {
+        name: value for name, value in data_set["labels"].items() if name not in ("background", "ignore")
+    }
+    found = [
+        (str(name), tuple(int(n) for n in (value if isinstance(value, list | tuple) else [value])))
+        for name, value in labels.items()
+    ]
+    return found if is_of_regions(data_set) else sorted(found, key=lambda one: one[1])
+
+
+def is_of_regions(data_set: Mapping[str, Any]) -> bool:
+    """True if a label is a region of several numbers, so that labels may overlap."""
+    return any(isinstance(value, list | tuple) for value in data_set["labels"].values())

@@ -8,9 +8,7 @@ grid are made a few slices at a time and never held as a whole.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from itertools import combinations
-from typing import Final
 
 import numpy as np
 import torch
@@ -18,67 +16,18 @@ from numpy.typing import NDArray
 from safetensors.torch import load
 from torch import Tensor, nn
 
-from models.card import AXIS_OF, BundleError, Card
+from models.card import BundleError, Card
 from models.catalog import verified_bytes
+from models.field_answer import FieldAnswer
 from models.fine_logits import Box, FineLogits, box_of
+from models.model_axes import ModelAxes
 from models.network_layout import for_inference
 from models.network_run import Attempt, attempts, stepping_down
-from models.nnunet_card import NnunetCard
 from models.nnunet_networks import PlannedUnet
 from models.nnunet_resampling import Resampler, apart_axis, new_shape
-from models.preprocess import NetworkGrid, network_grid
 from models.sliding_window import tiles
 from models.stages import Stages
-from models.volume import CtVolume, Grid, OutsideTrainedRegion, StructureField
-
-_UNEVEN_MM: Final = 0.05
-
-
-@dataclass(frozen=True, slots=True)
-class ModelAxes:
-    """How a CT's array lies along the axes of the plan, and back.
-
-    Attributes:
-        order: for each axis of the plan, which array axis it is.
-        reversed_: True if the array runs the other way.
-    """
-
-    order: tuple[int, int, int]
-    reversed_: tuple[bool, bool, bool]
-
-    @classmethod
-    def of(cls, grid: NetworkGrid, card: NnunetCard) -> ModelAxes:
-        """Of a CT's grid and a plan."""
-        letters = [card.axes[axis] for axis in card.transpose]
-        a, b, c = (grid.order[AXIS_OF[letter]] for letter in letters)
-        backward = [grid.reversed_[AXIS_OF[letter]] != (letter in "IAR") for letter in letters]
-        return cls((a, b, c), (backward[0], backward[1], backward[2]))
-
-    def to_plan(self, array: Tensor) -> Tensor:
-        """``array`` of the CT along the plan's axes."""
-        return array.permute(*self.order).flip([i for i, back in enumerate(self.reversed_) if back])
-
-    def field(
-        self, values: NDArray[np.float32], corner: Sequence[int], shape: Sequence[int]
-    ) -> StructureField:
-        """A field on the CT of ``values`` that begin at ``corner`` of a plan's array of ``shape``."""
-        turned = values[tuple(slice(None, None, -1 if back else 1) for back in self.reversed_)]
-        at = [0, 0, 0]
-        for i, axis in enumerate(self.order):
-            at[axis] = shape[i] - corner[i] - values.shape[i] if self.reversed_[i] else corner[i]
-        array = np.ascontiguousarray(turned.transpose(np.argsort(self.order)))
-        return StructureField(array, (at[0], at[1], at[2]))
-
-
-@dataclass(frozen=True, slots=True)
-class NnunetAnswer:
-    """Fields by output name on the CT's grid, and what they were made on."""
-
-    fields: dict[str, StructureField]
-    finite: bool
-    steps_down: tuple[str, ...]
-    device: str
-    precision: str
+from models.volume import CtVolume, OutsideTrainedRegion
 
 
 class NnunetRun:
@@ -105,17 +54,16 @@ class NnunetRun:
     @torch.inference_mode()
     def run(
         self, volume: CtVolume, wanted: Sequence[str], progress: Callable[[float], None], stages: Stages
-    ) -> NnunetAnswer:
+    ) -> FieldAnswer:
         """The answer for the outputs ``wanted``; ``progress`` is told the part of the tiles that is done.
 
         Raises:
             OutsideTrainedRegion: ``model.oblique``, ``model.uneven-slices`` or ``region.only-air``.
         """
-        grid = network_grid(volume.grid, (None, None, None))
-        axes = ModelAxes.of(grid, self._plan)
-        spacing_mm = _even_spacing_mm(volume.grid, axes)
+        axes = ModelAxes.of(volume.grid, [self._plan.axes[axis] for axis in self._plan.transpose])
+        spacing_mm = axes.spacing_mm(volume.grid)
         with stages.stage("resample"):
-            whole = axes.to_plan(torch.from_numpy(np.ascontiguousarray(volume.hu)))
+            whole = axes.to_model(torch.from_numpy(np.ascontiguousarray(volume.hu)))
             box = _not_zero(whole)
             shape, plan = whole[box].shape, self._plan
             small = new_shape(shape, spacing_mm, plan.spacing_mm)
@@ -125,7 +73,7 @@ class NnunetRun:
             logits, tried = stepping_down(self._ways, lambda way: self._logits(way, image, progress))
         back = apart_axis(plan.logits, plan.spacing_mm, spacing_mm)
         with stages.stage("fields"):
-            fine = FineLogits(logits, Resampler.between(small, shape, plan.logits, back))
+            fine = FineLogits(logits, Resampler.between(small, shape, plan.logits, back).matrices)
             found = fine.fields([self._card.outputs.index(name) for name in wanted])
         corner = [part.start for part in box]
         fields = {
@@ -134,7 +82,7 @@ class NnunetRun:
             if one is not None
             for values, at in [one]
         }
-        return NnunetAnswer(
+        return FieldAnswer(
             fields,
             bool(torch.isfinite(logits).all()),
             tuple(way.step_down for way in tried if way.step_down),
@@ -242,20 +190,3 @@ def _not_zero(hu: Tensor) -> Box:
         sentence = "This CT is 0 HU throughout; there is nothing to contour."
         raise OutsideTrainedRegion("region.only-air", sentence)
     return box
-
-
-def _even_spacing_mm(grid: Grid, axes: ModelAxes) -> tuple[float, ...]:
-    """Spacing along the plan's axes.
-
-    Raises:
-        OutsideTrainedRegion: ``model.uneven-slices``.
-    """
-    gaps = np.diff(grid.slice_offsets_mm)
-    if len(gaps) and float(gaps.max() - gaps.min()) > _UNEVEN_MM:
-        sentence = (
-            "The slices are not evenly spaced, which this model's resampling does not know. Send a "
-            "reconstruction with one spacing, or contour this CT with another model."
-        )
-        raise OutsideTrainedRegion("model.uneven-slices", sentence)
-    of_array = (float(gaps.mean()) if len(gaps) else 1.0, grid.row_spacing_mm, grid.column_spacing_mm)
-    return tuple(round(of_array[axis], 6) for axis in axes.order)

@@ -12,9 +12,11 @@ import torch
 
 from models.card import BundleError, Card
 from models.catalog import content_sha256
+from models.monai_run import MonaiRun
 from models.native_field import field_on_ct
 from models.network_answer import parts_of
 from models.network_run import NetworkRun, device_named
+from models.nnunet_predictor import NnunetPredictorRun
 from models.nnunet_run import NnunetRun
 from models.plausibility import FieldOfView, check_sides, check_structure, side_unknown
 from models.postprocess import kept, postprocess
@@ -30,6 +32,13 @@ if TYPE_CHECKING:
 
 Progress = Callable[[float], None]
 
+ModelFromElsewhere = NnunetRun | NnunetPredictorRun | MonaiRun
+
+_FROM_ELSEWHERE: Final[Mapping[str, type[NnunetRun] | type[NnunetPredictorRun] | type[MonaiRun]]] = {
+    "nnunet": NnunetRun,
+    "nnunet-predictor": NnunetPredictorRun,
+    "monai": MonaiRun,
+}
 _AT_A_TIME: Final = 8  # structures whose fields are made together beside a GPU
 _SHARE_OF_NETWORK: Final = 0.8  # of the progress that is told
 
@@ -49,17 +58,17 @@ class Predictor:
     def __init__(self, card: Card, device: str = "auto", precision: str | None = None) -> None:
         self.card = card
         self._network: NetworkRun | None = None
-        self._nnunet: NnunetRun | None = None
+        self._elsewhere: ModelFromElsewhere | None = None
         wanted = None if precision is None else getattr(torch, precision)
         if card.kind == "network":
             self._network = NetworkRun(card, device_named(device), wanted)
             self._sha256 = self._network.sha256
-        elif card.kind == "nnunet":
-            self._nnunet = NnunetRun(card, device_named(device), wanted)
-            self._sha256 = self._nnunet.sha256
-        else:
+        elif card.kind == "program":
             self._program = load_program(card)
             self._sha256 = content_sha256(card)
+        else:
+            self._elsewhere = _FROM_ELSEWHERE[card.kind](card, device_named(device), wanted)
+            self._sha256 = self._elsewhere.sha256
 
     def warm(self) -> None:
         """On a GPU, have the network compiled in the background; until it is, CTs run eagerly."""
@@ -97,8 +106,8 @@ class Predictor:
         run = _Run(self.card, volume, wanted, progress or (lambda _part: None))
         if self._network is not None:
             run.ask_network(self._network)
-        elif self._nnunet is not None:
-            run.ask_nnunet(self._nnunet)
+        elif self._elsewhere is not None:
+            run.ask_elsewhere(self._elsewhere)
         else:
             with run.stages.stage("program"):
                 answers = self._program(volume)
@@ -179,8 +188,8 @@ class _Run:
                     self.fields[name] = found.field
                 self._progress(_SHARE_OF_NETWORK + (1 - _SHARE_OF_NETWORK) * done / len(names))
 
-    def ask_nnunet(self, model: NnunetRun) -> None:
-        """Run the networks of an nnU-Net plan, which give fields on the CT's grid."""
+    def ask_elsewhere(self, model: ModelFromElsewhere) -> None:
+        """Run a model from elsewhere, which gives fields on the CT's grid."""
         names = self._needed()
         answer = model.run(
             self._volume, names, lambda part: self._progress(part * _SHARE_OF_NETWORK), self.stages
@@ -199,7 +208,7 @@ class _Run:
             if box is not None:
                 part, _ = postprocess(field.field[box].copy(), steps, voxel_cm3)
                 z, y, x = (first + one.start for first, one in zip(field.corner_zyx, box, strict=True))
-                self.fields[name] = StructureField(part, (z, y, x))
+                self.fields[name] = StructureField(part, (z, y, x), field.from_mask)
 
     def _needed(self) -> list[str]:
         """Structures that are wanted, and those that tell whether their sides are right."""

@@ -9,7 +9,7 @@ import typer
 
 COMMAND_FILES = (
     "node", "configuration", "backlog", "backup", "promotion", "delivery", "pull", "contouring",
-    "users", "audit", "quality", "phantom", "models", "data", "training", "evaluation", "demo",
+    "users", "audit", "reviews", "quality", "phantom", "models", "data", "training", "evaluation", "demo",
 )  # fmt: skip
 
 

@@ -55,8 +55,8 @@ def grid() -> Grid:
 
 
 def ct(folder: Path, seed: int, patient: str) -> list[Path]:
-    """A CT of one value."""
-    hu = np.full(SHAPE, 20 + seed % 50, np.int16)
+    """A CT of one value, another one for each seed: two alike would count as one CT under two names."""
+    hu = np.full(SHAPE, 20 + seed, np.int16)
     who = SyntheticPatient(name=f"Phantom^{seed}", patient_id=patient)
     return write_ct(folder, hu, grid(), seed=seed, patient=who, study_description="Pelvis")
 

@@ -2,7 +2,7 @@
 
 Runs in the peers' environment ``torch``. Plans are nnU-Net's, edited to a patch of 32 voxels a side and few
 features; the trainer is ours, with few iterations. What nnU-Net's predictor says of one more phantom lies
-beside it as ``truth.npz``.
+beside it as ``truth.npz``. With ``regions`` after the folder it is one model of regions in two dimensions instead.
 """
 
 import json
@@ -57,7 +57,7 @@ def _image(array):
     return image
 
 
-def _write_raw(raw):
+def _write_raw(raw, regions=False):
     import SimpleITK as sitk
 
     for part in ("imagesTr", "labelsTr"):
@@ -73,6 +73,9 @@ def _write_raw(raw):
         "file_ending": ".nii.gz",
         "overwrite_image_reader_writer": "SimpleITKIO",
     }
+    if regions:
+        about["labels"] = {"background": 0, "both": [1, 2], "femur_left": 2}
+        about["regions_class_order"] = [1, 2]
     (raw / "dataset.json").write_text(json.dumps(about))
 
 
@@ -83,19 +86,22 @@ def _command(entry, *arguments):
     getattr(import_module(f"nnunetv2.{module}"), function)()
 
 
-def _edit_plans(preprocessed, planner):
+def _edit_plans(preprocessed, planner, configuration="3d_fullres"):
     file = preprocessed / f"{planner}.json"
     plans = json.loads(file.read_text())
-    full = plans["configurations"]["3d_fullres"]
-    full["data_identifier"] = "nnUNetPlans_3d_fullres"
-    full["patch_size"] = [32, 32, 32]
-    full["spacing"] = [2.5, 2.2, 2.2]  # so that CTs are resampled
+    full = plans["configurations"][configuration]
+    axes = int(configuration[0])
+    full["data_identifier"] = f"nnUNetPlans_{configuration}"
+    full["patch_size"] = [32] * axes
+    full["batch_size"] = 2
+    full["spacing"] = [2.5, 2.2, 2.2][-axes:]  # so that CTs are resampled
     arguments = full["architecture"]["arch_kwargs"]
     for key, value in arguments.items():
         if key in ("features_per_stage", "kernel_sizes", "strides", "n_conv_per_stage", "n_blocks_per_stage"):
             arguments[key] = value[:3]
     arguments["n_stages"], arguments["features_per_stage"] = 3, [8, 12, 16]
-    arguments["strides"], arguments["kernel_sizes"] = [[1] * 3, [2] * 3, [2] * 3], [[3] * 3] * 3
+    arguments["strides"] = [[1] * axes, [2] * axes, [2] * axes]
+    arguments["kernel_sizes"] = [[3] * axes] * 3
     arguments["n_conv_per_stage_decoder"] = arguments["n_conv_per_stage_decoder"][:2]
     file.write_text(json.dumps(plans))
 
@@ -133,7 +139,23 @@ def _without_torchvision():
     sys.modules[stand_in.__name__] = stand_in
 
 
-def main(folder):
+def _train_regions(folder):
+    """One model of two dimensions whose labels overlap."""
+    _write_raw(folder / "nnUNet_raw" / "Dataset002_Regions", regions=True)
+    planning = "experiment_planning.plan_and_preprocess_entrypoints"
+    _command(f"{planning}:extract_fingerprint_entry", "-d", "2", "-np", "1")
+    os.environ[PROCESSES] = "1"
+    _command(f"{planning}:plan_experiment_entry", "-d", "2")
+    _edit_plans(folder / "nnUNet_preprocessed" / "Dataset002_Regions", "nnUNetPlans", "2d")
+    _command(f"{planning}:preprocess_entry", "-d", "2", "-plans_name", "nnUNetPlans", "-c", "2d", "-np", "1")
+    os.environ[PROCESSES] = "0"
+    what = ("2", "2d", "0", "-tr", "BriefTrainer", "-device", "cpu")
+    _command("run.run_training:run_training_entry", *what)
+    model = next((folder / "nnUNet_results" / "Dataset002_Regions").iterdir())
+    np.savez(model.parent / f"{model.name}.npz", mirrored=_predicted(model, True))
+
+
+def main(folder, what="labels"):
     """Make everything in ``folder``."""
     places = {name: str(folder / name) for name in ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results")}
     (folder / "trainer").mkdir(parents=True)
@@ -146,6 +168,9 @@ def main(folder):
         "nnUNet_compile": "f",
     }
     _without_torchvision()
+    if what == "regions":
+        _train_regions(folder)
+        return
     _write_raw(folder / "nnUNet_raw" / "Dataset001_Phantom")
     preprocessed = folder / "nnUNet_preprocessed" / "Dataset001_Phantom"
     planning = "experiment_planning.plan_and_preprocess_entrypoints"
@@ -170,4 +195,4 @@ def main(folder):
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), *sys.argv[2:])

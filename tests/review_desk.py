@@ -27,8 +27,9 @@ from service.backlog.records import (
 from service.backlog.spool import Spool, hashed
 from service.config.reader import LoadedSite, load
 from service.contouring.ct_series import CtSeries
-from service.contouring.kept_geometry import geometry_of
-from service.dicom.ct_geometry import GEOMETRY_FILE
+from service.contouring.kept_grid import grid_of
+from service.dicom.ct_geometry import GRID_FILE, grid_as_json
+from service.dicom.ct_writer import SyntheticPatient
 from service.dicom.uids import derived_uid
 from service.evaluation.review_worker import ReviewWorker
 
@@ -39,7 +40,7 @@ destinations: {tps: {ae_title: TPS, host: 127.0.0.1, port: 1}}
 protocols: {pelvis: {model: external@1.0, structures: {External: }}}
 routes: [{name: all, when: {Modality: CT}, contour: pelvis, send_to: [tps], mode: send}]
 """
-IDENTITY = PatientIdentity(patient_id="TEST-1", patient_name="Hong^Gildong")
+IDENTITY = PatientIdentity(patient_id=SyntheticPatient().patient_id, patient_name="Hong^Gildong")
 
 
 class ReviewDesk:
@@ -48,8 +49,7 @@ class ReviewDesk:
     def __init__(self, folder: Path, evaluation: str = "") -> None:
         shutil.copytree(_prepared(), folder, dirs_exist_ok=True)
         self.folder = folder
-        (folder / "config.yaml").write_text(CONFIG + evaluation)
-        self.loaded: LoadedSite = load(folder / "config.yaml", check_bundles=False)
+        self.loaded: LoadedSite = self.configure(evaluation)
         self.storage = self.loaded.storage
         self.ledger = Ledger(self.loaded.database_url, self.storage)
         self.spool = Spool(self.storage)
@@ -59,8 +59,14 @@ class ReviewDesk:
             lambda: self.loaded,
             self.ledger,
             self.spool,
-            lambda job: geometry_of(job, self.spool.jobs / job.id),
+            lambda job: grid_of(job, self.spool.jobs / job.id),
         )
+
+    def configure(self, evaluation: str) -> LoadedSite:
+        """With this section."""
+        (self.folder / "config.yaml").write_text(CONFIG + evaluation)
+        self.loaded = load(self.folder / "config.yaml", check_bundles=False)
+        return self.loaded
 
     def record_series(self, state: SeriesState = SeriesState.ROUTED) -> int:
         files = sorted((self.folder / "ct").glob("*"))
@@ -117,7 +123,7 @@ class ReviewDesk:
         folder = self.spool.job_folder(job.id)
         file = folder / "rtstruct-generic.dcm"
         file.write_bytes(encoded)
-        (folder / GEOMETRY_FILE).write_bytes(self.series.geometry.as_json())
+        (folder / GRID_FILE).write_bytes(grid_as_json(self.series.grid))
         with self.ledger.begin() as conn:
             self.ledger.move_job(conn, job.id, JobState.CONTOURING)
             self.ledger.record_segmentation(conn, job.id, MODEL, [], {}, {})

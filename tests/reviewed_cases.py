@@ -57,7 +57,7 @@ def case_on_disk(ledger: Ledger, storage: Path, uid: str = "2.25.1", **changes: 
         GRID.shape_zyx[0] // 2, np.array(GRID.rows / 2), np.array(GRID.columns / 2)
     )
     sets = []
-    for name, shift in (("rtstruct.dcm", 0.0), ("reviewed.dcm", SHIFT_MM)):
+    for name, shift in (("rtstruct-generic.dcm", 0.0), ("reviewed.dcm", SHIFT_MM)):
         field = as_field(ball(GRID, middle + np.array([0.0, shift, 0.0]), RADIUS_MM))
         drawn = structure_set(series, segmentation({"Bladder": field}))
         file = storage / "jobs" / job.id / name if shift == 0.0 else storage / "reviews" / f"{uid}.dcm"

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-import yaml
-
+from models.adding.small_yaml import mapping_in
 from models.card import BundleError
-from models.yaml_sections import SectionInvalid, parsed, section
+from models.yaml_sections import SectionInvalid, section
 
 _NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_~^-]{0,15}")
 _UNSAID: Final = "as drawn in the model's training data, whose maker did not say from where to where"
@@ -31,16 +30,23 @@ class MappedLabel:
     local_name: bool = False
 
 
-def read_labels(file: Path | None, labels: Sequence[str]) -> dict[str, MappedLabel]:
+def read_labels(
+    file: Path | None, labels: Sequence[str], table: Path | None = None
+) -> dict[str, MappedLabel]:
     """The labels that are offered, as structures; background is none of ``labels``.
 
-    ``file`` maps each label to a TG-263 name, to a mapping with ``name`` and what else a card says of a
-    structure, or to null: left out on purpose.
+    Args:
+        file: maps each label to a TG-263 name, to a mapping with ``name`` and what else a card says of a
+            structure, or to null: left out on purpose.
+        labels: of the model.
+        table: in the same form, for labels that ``file`` does not name; it may know others.
 
     Raises:
         BundleError: ``add.labels-unreadable``, ``add.labels-invalid``, ``add.labels-unmapped``.
     """
-    content = _content(file)
+    said = {} if file is None else mapping_in(file, "add.labels-unreadable", "The file of labels")
+    known = {} if table is None else mapping_in(table, "add.labels-unreadable", "The table of labels")
+    content = {label: known[label] for label in labels if label in known} | said
     unmapped = [label for label in labels if label not in content]
     if unmapped:
         sentence = (
@@ -62,19 +68,6 @@ def read_labels(file: Path | None, labels: Sequence[str]) -> dict[str, MappedLab
         )
         raise BundleError("add.labels-invalid", sentence)
     return mapped
-
-
-def _content(file: Path | None) -> Mapping[str, Any]:
-    if file is None:
-        return {}
-    try:
-        content = parsed(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        sentence = f"The file of labels cannot be read ({type(error).__name__})."
-        raise BundleError("add.labels-unreadable", sentence) from error
-    if not isinstance(content, dict):
-        raise BundleError("add.labels-invalid", "The file of labels is a mapping: label: TG-263 name.")
-    return {str(label): value for label, value in content.items()}
 
 
 def _mapped(label: str, value: Any) -> MappedLabel:  # noqa: ANN401 - whatever the file says

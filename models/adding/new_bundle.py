@@ -11,8 +11,8 @@ from typing import Any, Final
 import yaml
 
 from models.adding.labels import MappedLabel
+from models.adding.small_yaml import mapping_in
 from models.card import BundleError, Card, read_card
-from models.yaml_sections import parsed
 
 INTENDED_USE: Final = (
     "Research and commissioning. Starting contours for review by a clinician; never to be used unreviewed."
@@ -34,6 +34,7 @@ class Wish:
         path: the model as it came.
         folder: for the bundle.
         labels: YAML that maps its labels to structure names.
+        table: of names for labels that ``labels`` does not map.
         card: YAML with what the model does not say itself, key for key as in a card.
         trust: code and pickled objects of the model may be run.
         told: hears of everything that was taken on trust, by a code.
@@ -45,6 +46,7 @@ class Wish:
     card: Mapping[str, Any]
     trust: bool
     told: Callable[[str], None]
+    table: Path | None = None
 
 
 def read_small_card(file: Path | None) -> dict[str, Any]:
@@ -53,16 +55,7 @@ def read_small_card(file: Path | None) -> dict[str, Any]:
     Raises:
         BundleError: ``add.card-unreadable``.
     """
-    if file is None:
-        return {}
-    try:
-        content = parsed(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        sentence = f"The small card cannot be read ({type(error).__name__})."
-        raise BundleError("add.card-unreadable", sentence) from error
-    if not isinstance(content, dict):
-        raise BundleError("add.card-unreadable", "The small card is a mapping of keys, as a card is.")
-    return content
+    return {} if file is None else mapping_in(file, "add.card-unreadable", "The small card")
 
 
 def structures_of(mapped: Mapping[str, MappedLabel]) -> dict[str, Any]:

@@ -6,7 +6,14 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from models.card import BundleError
-from models.nnunet_card import NnunetArchitecture, NnunetCard, Resampling
+from models.installed_extras import imported
+from models.nnunet_card import (
+    NnunetArchitecture,
+    NnunetCard,
+    NnunetPredictorCard,
+    Resampling,
+    label_values,
+)
 
 _AXES_OF_READER: Final = {
     "SimpleITKIO": "SPL",  # the array as it is stored: a CT that lies as DICOM slices usually do
@@ -42,10 +49,7 @@ def card_of_plan(
         plan = _inherited(plans["configurations"], name)
         _expect_supported(plan, data_set, name)
         intensities = plans["foreground_intensity_properties_per_channel"]["0"]
-        reader = str(plans.get("image_reader_writer"))
-        axes = axes or _AXES_OF_READER.get(reader)
-        if axes is None:
-            raise _unsupported(f"images read by {reader}; say network: {{axes: ...}} in the small card")
+        axes = axes or _axes_of(plans)
         return NnunetCard(
             architecture=_architecture(plan),
             folds=folds,
@@ -63,8 +67,55 @@ def card_of_plan(
     except (KeyError, TypeError, IndexError, ValueError, AttributeError) as error:
         if isinstance(error, BundleError):
             raise
-        sentence = f"The plan lacks or misstates {error}; nnU-Net 2 writes plans.json and the checkpoint."
-        raise BundleError("add.plan-unreadable", sentence) from error
+        raise _misstated(error) from error
+
+
+def card_for_predictor(
+    plans: Mapping[str, Any],
+    data_set: Mapping[str, Any],
+    checkpoint: Mapping[str, Any],
+    folds: int,
+    axes: str | None,
+    refusal: BundleError,
+) -> NnunetPredictorCard:
+    """What nnU-Net's own predictor needs of a plan that our engine does not know.
+
+    Args:
+        plans, data_set, checkpoint, folds, axes: as for :func:`card_of_plan`.
+        refusal: why our engine does not run it.
+
+    Raises:
+        BundleError: ``add.plan-unsupported``, the predictor is not installed, or would need more than one CT;
+            ``add.plan-unreadable``.
+    """
+    try:
+        name = str(checkpoint["init_args"]["configuration"])
+        plan = _inherited(plans["configurations"], name)
+        if plan.get("previous_stage") is not None:
+            raise _unsupported("another model's answer first (a cascade); add its 3d_lowres or 3d_fullres")
+        if len(data_set.get("channel_names", data_set.get("modality", {}))) != 1:
+            raise _unsupported("other input than one CT")
+        label_values(data_set)
+        axes = axes or _axes_of(plans)
+        try:
+            imported("nnunetv2")
+        except BundleError as error:
+            raise BundleError(
+                refusal.code, f"{refusal} nnU-Net's own predictor may run it. {error}"
+            ) from error
+        return NnunetPredictorCard(
+            configuration=name,
+            plans={**plans, "configurations": {name: plan}},
+            data_set=data_set,
+            trainer=str(checkpoint.get("trainer_name")),
+            folds=folds,
+            axes=axes,
+            mirror_axes=tuple(int(axis) for axis in checkpoint.get("inference_allowed_mirroring_axes") or ()),
+        )
+    except (KeyError, TypeError, IndexError, ValueError, AttributeError) as error:
+        if isinstance(error, BundleError):
+            raise
+        raise _misstated(error) from error
 
 
 def _inherited(configurations: Mapping[str, Any], name: str) -> dict[str, Any]:
@@ -144,5 +195,17 @@ def _three(values: Any, kind: Any = int) -> Any:  # noqa: ANN401 - three of a ki
     return kind(a), kind(b), kind(c)
 
 
+def _axes_of(plans: Mapping[str, Any]) -> str:
+    reader = str(plans.get("image_reader_writer"))
+    if reader not in _AXES_OF_READER:
+        raise _unsupported(f"images read by {reader}; say network: {{axes: ...}} in the small card")
+    return _AXES_OF_READER[reader]
+
+
+def _misstated(error: Exception) -> BundleError:
+    sentence = f"The plan lacks or misstates {error}; nnU-Net 2 writes plans.json and the checkpoint."
+    return BundleError("add.plan-unreadable", sentence)
+
+
 def _unsupported(what: str) -> BundleError:
-    return BundleError("add.plan-unsupported", f"The plan asks for {what}, which is not run here.")
+    return BundleError("add.plan-unsupported", f"The plan asks for {what}, which our engine does not run.")

@@ -26,10 +26,13 @@ def measured_statistics(  # noqa: PLR0913 - what is measured on what, each by it
     *,
     device: str = "auto",
     most: int = MOST_CASES,
+    asked: int | None = None,
     progress: Progress = lambda _part, _case: None,
     predictor: Predictor | None = None,
 ) -> dict[str, Any]:
     """The section ``statistics`` for a bundle, measured on a part of a data set; None is all of it.
+
+    ``most`` cases are looked at, and the model is run on ``asked`` of them, or on all.
 
     Raises:
         EvaluationRefused: ``evaluation.no-case``: the part is empty.
@@ -44,7 +47,8 @@ def measured_statistics(  # noqa: PLR0913 - what is measured on what, each by it
     which = f"{len(names)} cases of {patients} patients of data set {data.fingerprint[:12]}"
     words = f"{which}: {data.contents.source}"
     cases = (data.read(name) for name in names)
-    return statistics_of(predictor or load(card, device), cases, len(names), words, progress)
+    model = predictor or load(card, device)
+    return statistics_of(model, cases, len(names), words, progress, asked)
 
 
 def with_statistics(card: Card, section: Mapping[str, Any]) -> Card:
@@ -55,8 +59,7 @@ def with_statistics(card: Card, section: Mapping[str, Any]) -> Card:
     """
     file = card.folder / "card.yaml"
     before = file.read_text(encoding="utf-8")
-    content = {"statistics": plain(section)}
-    text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=115, default_flow_style=None)
+    text = _text(plain(section))
     rest = _SECTION.sub("", before)
     part = file.with_name(f".{file.name}.part")
     part.write_text(rest.rstrip("\n") + "\n" + text, encoding="utf-8")
@@ -67,3 +70,24 @@ def with_statistics(card: Card, section: Mapping[str, Any]) -> Card:
         raise
     part.replace(file)
     return read_card(file)
+
+
+def _text(section: Mapping[str, Any]) -> str:
+    """The section as YAML with a line or two for each structure: a person shall find a range by eye."""
+    lines = ["statistics:", f"  data: {_flow(section['data'], 4)}"]
+    if "ct" in section:
+        lines.append(f"  ct: {_flow(section['ct'], 4)}")
+    lines.append("  structures:")
+    lines += [f"    {name}: {_flow(each, 6)}" for name, each in section["structures"].items()]
+    lines.append("  places:" if section["places"] else "  places: {}")
+    for name, others in section["places"].items():
+        lines.append(f"    {name}:")
+        lines += [f"      {other}: {_flow(each, 8)}" for other, each in others.items()]
+    return "\n".join([*lines, ""])
+
+
+def _flow(value: Any, indent: int) -> str:  # noqa: ANN401 - any YAML value
+    """On one line if it fits, its further lines indented."""
+    text = yaml.safe_dump(value, sort_keys=False, allow_unicode=True, width=100, default_flow_style=True)
+    lines = [line.strip() for line in text.removesuffix("...\n").splitlines()]
+    return f"\n{' ' * indent}".join(lines)

@@ -33,6 +33,7 @@ def statistics_of(
     count: int,
     data: str,
     progress: Progress = lambda _part, _case: None,
+    asked: int | None = None,
 ) -> dict[str, Any]:
     """The section ``statistics`` of a card, as plain values.
 
@@ -42,11 +43,14 @@ def statistics_of(
         count: how many there are.
         data: which they are, in words.
         progress: told the part that is done, 0 to 1, and the case that is looked at.
+        asked: on how many of the cases the model is run, from the first to the last; None for all.
     """
     seen = _Seen(predictor.card)
+    some = count if asked is None else min(asked, count)
     for number, case in enumerate(cases):
         progress(number / count, case.name)
-        seen.see(predictor, case)
+        is_asked = (number + 1) * some // count > number * some // count
+        seen.see(predictor if is_asked else None, case)
     progress(1.0, "")
     return seen.section(data)
 
@@ -89,7 +93,7 @@ class _Seen:
         self._structures = {name: _Ranges() for name in card.structures}
         self._places: dict[tuple[str, str], _Ranges] = {}
 
-    def see(self, predictor: Predictor, case: Case) -> None:
+    def see(self, predictor: Predictor | None, case: Case) -> None:
         look = look_at_ct(case.volume)
         if look is not None:
             self._see_ct(look)
@@ -98,7 +102,7 @@ class _Seen:
             for name in self._card.structures
             if name in case.masks and (mask := case.masks[name]).any()
         }
-        answered = self._right(predictor, case, drawn)
+        answered = {} if predictor is None else self._right(predictor, case, drawn)
         of_drawn = self._whole(drawn, case.volume)
         of_answered = self._whole(answered, case.volume)
         for name in of_drawn:

@@ -118,20 +118,20 @@ class JobLedger(SeriesLedger):
         with self.reading() as conn:
             return self._select(conn, *conditions, limit=limit)
 
-    def awaits_contouring(self, conn: sa.Connection | None = None) -> bool:
-        """Whether a job waits for a model, or is in one, that somebody waits for: any but shadows."""
-        return self._awaits(no_shadow(tables.job.c.protocol), conn)
+    def awaits_contouring(self, created_since: float = float("inf")) -> bool:
+        """Whether a job waits for a model or is in one, or was made since then; shadows do not count."""
+        return self._awaits(no_shadow(tables.job.c.protocol), created_since)
 
-    def awaits_shadows(self, conn: sa.Connection | None = None) -> bool:
+    def awaits_shadows(self) -> bool:
         """Whether a shadow waits for a model, or is in one."""
-        return self._awaits(~no_shadow(tables.job.c.protocol), conn)
+        return self._awaits(~no_shadow(tables.job.c.protocol), float("inf"))
 
-    def _awaits(self, which: sa.ColumnElement[bool], conn: sa.Connection | None) -> bool:
+    def _awaits(self, which: sa.ColumnElement[bool], created_since: float) -> bool:
         t = tables.job
-        states = [JobState.QUEUED.value, JobState.CONTOURING.value]
-        query = sa.select(t.c.id).where(t.c.state.in_(states), which).limit(1)
-        with self._joined(conn) as joined:
-            return joined.execute(query).first() is not None
+        under_way = t.c.state.in_([JobState.QUEUED.value, JobState.CONTOURING.value])
+        query = sa.select(t.c.id).where(under_way | (t.c.created_at > created_since), which).limit(1)
+        with self.reading() as conn:
+            return conn.execute(query).first() is not None
 
     def latest_job(
         self, series_instance_uid: str, protocol: str, conn: sa.Connection | None = None

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
+from service.backlog import ledger_tables
 from service.backlog import review_tables as tables
 from service.backlog.database import now
 from service.backlog.ledger_commitments import CommitmentLedger
@@ -15,6 +16,20 @@ from service.backlog.ledger_series import insert_if_new
 
 class ReviewFileLedger(CommitmentLedger):
     """Files of structure sets that came."""
+
+    def change_reviewed_set(
+        self,
+        conn: sa.Connection,
+        set_id: int,
+        *,
+        series_id: int | None,
+        code: str | None,
+        sentence: str | None,
+    ) -> None:
+        """A set was looked at again: of which CT it is, and what is said of it now."""
+        t = tables.reviewed_set
+        values = {"series_id": series_id, "code": code, "sentence": sentence}
+        conn.execute(sa.update(t).where(t.c.id == set_id).values(**values))
 
     def known_set_names(self) -> set[str]:
         """Names of all sets that were looked at."""
@@ -50,6 +65,18 @@ class ReviewFileLedger(CommitmentLedger):
             for name in sorted(wanted):
                 conn.execute(insert_if_new(conn, q).values(name=name, destination=destination, asked_at=at))
         return wanted
+
+    def contoured_studies(self, since: float) -> dict[str, set[str]]:
+        """Studies of which a CT was contoured since then; of each, the SOP Instance UIDs that we sent."""
+        j, s, d = ledger_tables.job, ledger_tables.series, ledger_tables.delivery
+        query = sa.select(s.c.study_instance_uid, d.c.sop_instance_uid)
+        query = query.select_from(j.join(s, j.c.series_id == s.c.id).outerjoin(d, d.c.job_id == j.c.id))
+        query = query.where(j.c.contoured_at >= since, ~s.c.study_instance_uid.startswith("cleared."))
+        studies: dict[str, set[str]] = {}
+        with self.reading() as conn:
+            for study, uid in conn.execute(query):
+                studies.setdefault(str(study), set()).update([str(uid)] if uid else [])
+        return studies
 
     def was_queried(self, name: str) -> bool:
         """Whether a set came because we asked for it."""

@@ -68,6 +68,7 @@ class ReviewLedger(ReviewFileLedger):
     ) -> list[int]:
         """Write down what became of the structures of our jobs in a set; their rows, in the same order.
 
+        What was written down of the same structure of the same job in this set is replaced; grades stay.
         Of several reviews of one structure of one job the one that came last counts, but one in which it was
         compared counts before one in which it was not.
         """
@@ -77,8 +78,14 @@ class ReviewLedger(ReviewFileLedger):
         ids = []
         for each in structures:
             values = asdict(each) | {"measures": dict(each.measures)}
-            values |= {"set_id": set_id, "received_at": received_at, "superseded": False}
-            ids.append(int(conn.execute(sa.insert(t).values(**values).returning(t.c.id)).scalar_one()))
+            values |= {"received_at": received_at, "superseded": False}
+            same = (t.c.set_id == set_id) & (t.c.job_id == each.job_id) & (t.c.structure == each.structure)
+            again = sa.update(t).where(same).values(**values).returning(t.c.id)
+            found = conn.execute(again).scalar()
+            if found is None:
+                new = sa.insert(t).values(set_id=set_id, **values).returning(t.c.id)
+                found = conn.execute(new).scalar_one()
+            ids.append(int(found))
             _settle_which_counts(conn, each.job_id, each.structure)
         return ids
 
@@ -201,7 +208,10 @@ class ReviewLedger(ReviewFileLedger):
         t = tables.reviewed_structure
         whole = _grade_of_whole(self.reader_grades(reviewed_structure_id, conn))
         conn.execute(sa.update(t).where(t.c.id == reviewed_structure_id).values(reader_grade=whole))
-        return self.reviewed_structure(reviewed_structure_id, conn)
+        graded = self.reviewed_structure(reviewed_structure_id, conn)
+        facts = {"structure": graded.structure, "grade": grade, "position_mm": slice_position_mm}
+        self.add_event(conn, job_id=graded.job_id, code="job.graded", facts=facts, who=by)
+        return graded
 
     def reader_grades(
         self, reviewed_structure_id: int, conn: sa.Connection | None = None

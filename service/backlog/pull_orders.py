@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
@@ -75,10 +76,17 @@ class PullOrders:
             with self._file(series_instance_uid).open("rb") as file:
                 found = json.loads(file.read(_LARGEST_BYTES))
             order = PullOrder(**found | {"destinations": tuple(found["destinations"])})
-            counts = 0 <= self._clock() - order.at + 60 < ORDER_SECONDS
+            counts = abs(self._clock() - order.at) < ORDER_SECONDS  # the clocks of two processes may differ
         except (OSError, ValueError, TypeError, KeyError):
             return None
         return order if counts and order.ae_title == ae_title.strip() else None
+
+    def forget_old(self) -> None:
+        """Remove the orders that count no more."""
+        with suppress(OSError):
+            for file in self._folder.glob("*.json"):
+                if self._clock() - file.stat().st_mtime > ORDER_SECONDS:
+                    file.unlink(missing_ok=True)
 
     def fulfil(self, series_instance_uid: str) -> None:
         """The series is recorded, or will not come."""

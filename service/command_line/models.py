@@ -108,11 +108,14 @@ def _check_bundles(cards: list[Card]) -> int:
     """A line for each; how many are not what their card says."""
     from models.card import BundleError
     from models.catalog import content_sha256
+    from models.installed_extras import missing_extra
 
     wrong = 0
     for card in cards:
         try:
-            print(f"{card.reference}  intact  sha256 {content_sha256(card)}")
+            extra = missing_extra(card)
+            lacks = "" if extra is None else f"  to run it: pip install delineate[{extra}]"
+            print(f"{card.reference}  intact  sha256 {content_sha256(card)}{lacks}")
         except BundleError as error:
             wrong += 1
             print(f"{card.reference}  {error.code}  {error}")
@@ -121,7 +124,10 @@ def _check_bundles(cards: list[Card]) -> int:
 
 @models_app.command()
 def add(
-    path: Annotated[Path, typer.Argument(help="the model: see docs/runtimes.md for what it may be")],
+    path: Annotated[
+        str,
+        typer.Argument(help="the model, or totalsegmentator:TASK; docs/runtimes.md says what it may be"),
+    ],
     to: Annotated[Path, typer.Option(help="folder for the bundle; its name is the model's")],
     labels: Annotated[
         Path | None, typer.Option(help="YAML: label: TG-263 name, or null to leave it out")
@@ -133,6 +139,7 @@ def add(
 ) -> None:
     """Make a bundle of a model from elsewhere: inspect, verify, map its labels, convert its weights once."""
     from models.adding.inspection import add as added
+    from models.adding.inspection import place_of
     from models.adding.new_bundle import Wish, read_small_card
     from models.card import BundleError
     from service.contouring.structure_names import KNOWN
@@ -142,7 +149,12 @@ def add(
     log = EventLog("models")
     try:
         wish = Wish(
-            path, to, labels, read_small_card(card), trust, lambda c: log.warning("model.trusted", code=c)
+            place_of(path),
+            to,
+            labels,
+            read_small_card(card),
+            trust,
+            lambda c: log.warning("model.trusted", code=c),
         )
         made = added(wish)
     except BundleError as error:
@@ -172,11 +184,14 @@ def list_recipes(
 
 
 @models_app.command()
-def statistics(
+def statistics(  # noqa: PLR0913, PLR0917 - one argument for each option
     bundle: Annotated[str, typer.Argument(help="NAME@VERSION, or the folder of a bundle")],
     data: Annotated[Path, typer.Option(help="data set that it learned from", exists=True, file_okay=False)],
     part: Annotated[str, typer.Option("--part", help="train, validation, test or all")] = "train",
     most: Annotated[int, typer.Option(min=1, help="look at no more cases than these")] = 200,
+    asked: Annotated[
+        int | None, typer.Option(min=0, help="run the model on so many of them, not on all")
+    ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, or cuda where there is a GPU")] = "auto",
     bundles: Bundles = None,
 ) -> None:
@@ -192,7 +207,13 @@ def statistics(
         card = bundle_named(bundle, bundles)
         with progress_bar() as told:
             found = measured_statistics(
-                card, DataSet.open(data), part_named(part), device=device, most=most, progress=told
+                card,
+                DataSet.open(data),
+                part_named(part),
+                device=device,
+                most=most,
+                asked=asked,
+                progress=told,
             )
         card = with_statistics(card, found)
     seen = card.statistics

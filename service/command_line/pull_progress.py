@@ -10,7 +10,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemaini
 from rich.progress import Progress as Bar
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from types import TracebackType
 
     from service.retrieval.choices import RowResult
@@ -23,12 +23,14 @@ class Progress:
 
     Args:
         rows: how many there are.
+        clock: seconds since any moment.
     """
 
-    def __init__(self, rows: int) -> None:
+    def __init__(self, rows: int, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
         self._rows = rows
         self._ended = self._earlier = self._images = self._ct = 0
-        self._begun = time.monotonic()
+        self._begun = clock()
         self._said = ""
         self._bar: Bar | None = None
         if sys.stdout.isatty():
@@ -90,14 +92,16 @@ class Progress:
 
     def _describe(self) -> None:
         if self._bar is not None:
-            minutes = max(time.monotonic() - self._begun, 1.0) / 60
+            minutes = max(self._clock() - self._begun, 1.0) / 60
             text = self._said or f"{self._images} images, {self._ct / minutes:.1f} CT/min"
             self._bar.update(self._task, description=text)
 
     def _pace(self) -> str:
-        ended = self._ended - self._earlier
-        left = (time.monotonic() - self._begun) / ended * (self._rows - self._ended)
-        return f", about {left / 60:.0f} min left" if self._ended < self._rows else ""
+        minutes = max(self._clock() - self._begun, 1.0) / 60
+        rate = (self._ended - self._earlier) / minutes
+        left = (self._rows - self._ended) / rate
+        said = f", {rate:.1f} rows/min"
+        return f"{said}, about {left:.0f} min left" if self._ended < self._rows else said
 
     @staticmethod
     def _outcome(result: RowResult) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
@@ -101,11 +102,17 @@ def _write_html(found: Overview, loaded: LoadedSite, file: Path) -> None:
 
 
 def _write_commissioning(found: Overview, plan: Plan, loaded: LoadedSite, ledger: Ledger, file: Path) -> None:
+    from service.backlog.audit import AuditTrail
     from service.evaluation.commissioning_pdf import write_pdf
     from service.node.commissioning import commissioning_report
 
     made = day_in(loaded.site.node.timezone)(now())
-    write_pdf(commissioning_report(found, plan, loaded, ledger, made), file)
+    report = commissioning_report(found, plan, loaded, ledger, made)
+    write_pdf(report, file)
+    audit = AuditTrail(ledger)
+    for each in report.structures:
+        for place in each.pictures:  # slices of somebody's CT
+            audit.record("looked.job", who=getpass.getuser(), job_id=each.examples[place].job_id)
     print(file)
 
 

@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
+from models.catalog import find_bundle
+from models.installed_extras import missing_extra
 from service.config.archive_checks import archive_warnings
 from service.config.certificates import ending_soon
 from service.config.consistency import SENDER
@@ -54,7 +56,7 @@ def warnings_of(
     """
     document = read_document(loaded.text)
     checks = [_listening, _senders, _routes, _modes, _hosts, _own_titles, _storage, _console, _openid, _mail]
-    checks += [_certificates, _archives]
+    checks += [_certificates, _archives, _extras]
     if connect:
         checks.append(_connections)
     said = [*also, *(found for check in checks for found in check(loaded))]
@@ -139,6 +141,15 @@ def _modes(loaded: LoadedSite) -> _Said:
 
 def _protocols(route: Route) -> set[str]:
     return {route.contour} if isinstance(route.contour, str) else set(route.contour)
+
+
+def _extras(loaded: LoadedSite) -> _Said:
+    """Models whose optional part of the installation is missing."""
+    for name, protocol in loaded.site.protocols.items():
+        for use in protocol.uses:
+            extra = missing_extra(find_bundle(use.model, loaded.bundle_folders))
+            if extra is not None:
+                yield ("protocols", name), f"{use.model} needs an extra: pip install delineate[{extra}]"
 
 
 def _hosts(loaded: LoadedSite) -> _Said:

@@ -36,7 +36,7 @@ def archive_warnings(site: Site) -> Iterator[tuple[KeyPath, str]]:
         if secret and (archive.url or "").startswith("http:"):
             yield (
                 ("archives", name, "url"),
-                "sends its password or token where anybody on the way can read it",
+                "sends its secret where anybody on the way can read it",
             )
         if folded(archive.arrives_as) in own:
             yield ("archives", name, "ae_title"), "is the node's own AE title; give the archive another"

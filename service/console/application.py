@@ -14,6 +14,7 @@ from service.console import (
     people_api,
     pictures,
     probes,
+    quality_api,
     refusals,
     session_api,
     site_api,
@@ -22,6 +23,7 @@ from service.console import (
 from service.console.measures import Measures
 from service.console.open_cases import OpenCases
 from service.console.protection import Protection
+from service.evaluation.overviews import Overviews
 
 if TYPE_CHECKING:
     from service.console.premises import Premises
@@ -39,11 +41,12 @@ def application(premises: Premises) -> FastAPI:
     )
     app.state.premises = premises
     app.state.cases = OpenCases()
+    app.state.overviews = Overviews(premises.ledger, premises.audit)
     app.state.metrics = CollectorRegistry()
     app.state.metrics.register(Measures(premises))
     refusals.install(app)
     app.include_router(probes.router, tags=["probes"])
-    for part in (session_api, job_api, trial_api, pictures, site_api, model_api, people_api):
+    for part in (session_api, job_api, trial_api, pictures, site_api, model_api, quality_api, people_api):
         app.include_router(part.router)
     pages.install(app, premises)
     if premises.openid is not None:

@@ -16,6 +16,8 @@ from service.backlog.watchdog import Watchdog, keep_watching
 from service.console.application import application
 from service.console.premises import Premises
 from service.errors import NodeError
+from service.evaluation.drift import DriftWatch
+from service.evaluation.quality import plan_of
 from service.log import EventLog
 from service.node.heartbeat import ages_seconds
 
@@ -72,7 +74,8 @@ def serve(site: WatchedSite, stop: threading.Event) -> None:
 def _watch(premises: Premises, notifier: Notifier, stop: threading.Event) -> None:
     """The worker watches too, but cannot tell of itself that it has stopped."""
     node, storage = premises.started_with.site.node, premises.storage
-    watchdog = Watchdog(premises.ledger, node, storage, lambda: ages_seconds(storage), notifier)
+    drifts = DriftWatch(premises.ledger, premises.audit, lambda: plan_of(premises.loaded().site))
+    watchdog = Watchdog(premises.ledger, node, storage, lambda: ages_seconds(storage), notifier, drifts)
     threading.Thread(target=keep_watching, args=(watchdog, stop), name="watchdog", daemon=True).start()
 
 

@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 
 _log = EventLog("console")
 
-_NOT_FOUND: Final = frozenset({"ledger.no-such-job", "ledger.no-such-series", "delivery.no-such-destination"})
+_NOT_FOUND: Final = frozenset(
+    {"ledger.no-such-job", "ledger.no-such-series", "delivery.no-such-destination", "review.unknown"}
+)
 _HTTP: Final = {
     400: ("console.bad-request", "The request is not one that this server understands."),
     404: ("console.not-found", "There is nothing at this address."),

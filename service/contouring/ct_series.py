@@ -22,7 +22,6 @@ from service.contouring.series_checks import Limits
 from service.contouring.series_findings import findings_of
 from service.contouring.slice_header import SliceHeader
 from service.contouring.slice_stack import SliceStack, read_stack
-from service.dicom.ct_geometry import CtGeometry
 from service.dicom.library_errors import LIBRARY_ERRORS
 from service.errors import SeriesRefused
 
@@ -120,12 +119,6 @@ class CtSeries:
     def notes(self) -> tuple[str, ...]:
         """The findings' sentences."""
         return tuple(finding.sentence for finding in self.findings)
-
-    @property
-    def geometry(self) -> CtGeometry:
-        """Where it lies, without its pixels and without a patient."""
-        keys = [(each.sop_instance_uid, each.frame_number) for each in self.references]
-        return CtGeometry(self.grid, keys, self.frame_of_reference_uid, self.series_instance_uid)
 
     @property
     def patient_attributes(self) -> Dataset:

@@ -136,6 +136,12 @@ class ModelClient:
         for descriptor in memory:
             os.close(descriptor)
 
+    def kill(self) -> None:
+        """End the child at once, from any thread; the CT that it has in hand fails as ``model.killed``."""
+        child = self._child
+        if child is not None:
+            child.kill()
+
     def rest(self) -> None:
         """End the child, if there is one; the next CT starts another."""
         self._end(kill=False)

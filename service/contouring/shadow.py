@@ -1,29 +1,29 @@
 """The handler of the queue ``shadow``: candidates, contoured when nobody waits for anything else.
 
 A candidate must not hold up or fail what the clinic waits for. So its jobs have a queue of their own, which
-takes no place of the others; one of them begins when no other job waits or is contoured; it runs in a model
-process of its own, which computes only when no other process wants the cores, and which is ended as soon as a
-real job comes: the shadow is then contoured later from the beginning. What fails in the shadow is told by the
-ledger and the console alone, for nobody is called at night because of it.
+takes no place of the others; one of them begins when no other job waits, is contoured or has just come; it
+runs in a model process of its own, which computes only when no other process wants the cores, and which is
+ended as soon as a real job comes: the shadow is then contoured later from the beginning. What fails in the
+shadow is told by the ledger and the console alone, for nobody is called at night because of it.
 """
 
 from __future__ import annotations
 
-import math
-import time
+import threading
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
+import sqlalchemy as sa
 
+from service.backlog.database import now
 from service.backlog.engine import Stopped
 from service.contouring.segment import ModelClient
 from service.contouring.tries import GaveWay
 from service.contouring.worker import ContourWorker
+from service.errors import SegmentationFailed
 
 if TYPE_CHECKING:
-    import threading
-
     from models.card import Card
     from models.volume import Grid, Segmentation
     from service.backlog.engine import Again, EngineClient
@@ -34,7 +34,9 @@ if TYPE_CHECKING:
     from service.contouring.segment import Progress
 
 _LOOK_SECONDS: Final = 1.0
-_BETWEEN_QUESTIONS_SECONDS: Final = 0.5
+_LOOK_AGAIN_SECONDS: Final = 0.5
+_QUIET_SECONDS: Final = 5.0
+"""No other job must have come for so long: CTs come together, and what is broken off was for nothing."""
 
 
 class BackgroundModels(ModelClient):
@@ -65,22 +67,32 @@ class BackgroundModels(ModelClient):
         Raises:
             GaveWay: a real job came; the process was ended.
         """
-        asked_at = -math.inf
+        over, gave_way = threading.Event(), threading.Event()
+        watch = threading.Thread(target=self._give_way, args=(over, gave_way), name="shadow", daemon=True)
+        watch.start()
+        try:
+            return super().segment(
+                fill, grid, dtype, card, structures, deadline_seconds=deadline_seconds, progress=progress
+            )
+        except SegmentationFailed as failed:
+            if not gave_way.is_set():
+                raise
+            sentence = "A CT that somebody waits for came; this one is contoured after it."
+            raise GaveWay("shadow.gave-way", sentence) from failed
+        finally:
+            over.set()
+            watch.join()
 
-        def told(part: float) -> None:
-            nonlocal asked_at
-            if time.monotonic() - asked_at > _BETWEEN_QUESTIONS_SECONDS:
-                asked_at = time.monotonic()
-                if self._somebody_waits():
-                    sentence = "A CT that somebody waits for came; this one is contoured after it."
-                    raise GaveWay("shadow.gave-way", sentence)
-            if progress is not None:
-                progress(part)
-
-        told(0.0)
-        return super().segment(
-            fill, grid, dtype, card, structures, deadline_seconds=deadline_seconds, progress=told
-        )
+    def _give_way(self, over: threading.Event, gave_way: threading.Event) -> None:
+        """End the model process, whatever it does, as long as somebody waits; until the CT is ``over``."""
+        while not over.wait(_LOOK_AGAIN_SECONDS):
+            try:
+                waits = self._somebody_waits()
+            except sa.exc.SQLAlchemyError:  # who reads the database for more than this tells of it
+                continue
+            if waits:
+                gave_way.set()
+                self.kill()
 
 
 class ShadowWorker:
@@ -112,7 +124,7 @@ class ShadowWorker:
         Raises:
             Stopped: the process ends while it waits; the row is run again by the next one.
         """
-        while self._ledger.awaits_contouring():
+        while self._ledger.awaits_contouring(created_since=now() - _QUIET_SECONDS):
             if self._stop.wait(_LOOK_SECONDS):
                 raise Stopped
         try:

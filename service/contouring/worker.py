@@ -32,7 +32,7 @@ from service.contouring.set_texts import Replaced
 from service.contouring.several_models import makers_in_words
 from service.contouring.tries import GaveWay, is_told_at, tries_for, wait_after
 from service.contouring.warming import warm_models
-from service.dicom.ct_geometry import GEOMETRY_FILE
+from service.dicom.ct_geometry import GRID_FILE, grid_as_json
 from service.errors import (
     ConfigInvalid,
     ModelRefused,
@@ -142,7 +142,7 @@ class ContourWorker:
         made = JobResult(said.provenance, findings, done.volumes_cm3, dict(said.seconds))
         for profile in self._wanted(job, profiles):
             self._write(job, loaded, done, profile, set_file(folder, profile) in files.values())
-        write_durably(folder / GEOMETRY_FILE, done.series.geometry.as_json())
+        write_durably(folder / GRID_FILE, grid_as_json(done.series.grid))
         reach("contour.after-file")
         made.write(folder)
         return made, files

@@ -198,9 +198,15 @@ def associate(
     *,
     handlers: Sequence[tuple[evt.EventType, Callable[[Event], Any]]] = (),
     roles: Sequence[SCP_SCU_RoleSelectionNegotiation] = (),
+    longest_pdu_bytes: int | None = None,
 ) -> Association | outcome.Outcome:
-    """Connect and negotiate, ``roles`` too (PS3.7 D.3.3.4); the outcome of a delivery if it fails."""
+    """Connect and negotiate, ``roles`` too (PS3.7 D.3.3.4); the outcome of a delivery if it fails.
+
+    ``longest_pdu_bytes`` is what we announce that we read, for associations on which much comes.
+    """
     requestor = _Requestor(ae_title=peer.calling_ae_title)
+    if longest_pdu_bytes is not None:
+        requestor.maximum_pdu_size = longest_pdu_bytes
     requestor.connection_timeout = peer.timeout_seconds
     requestor.acse_timeout = peer.timeout_seconds
     requestor.dimse_timeout = None  # the watch decides: a long transfer is not a missing answer

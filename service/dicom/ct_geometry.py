@@ -1,4 +1,4 @@
-"""Where a contoured CT lies: kept beside its structure sets, which can be compared when the CT is gone."""
+"""Where a contoured CT lies: its grid is kept beside its structure sets, which name its slices."""
 
 from __future__ import annotations
 
@@ -12,9 +12,12 @@ import numpy as np
 
 from models.volume import Grid
 from service.dicom.planar_contours import SliceKey
+from service.dicom.structure_set_reader import StructureSet
 
-GEOMETRY_FILE: Final = "ct-geometry.json"
-"""Its name in a job's folder."""
+GRID_FILE: Final = "ct-grid.json"
+"""Its name in a job's folder. It holds coordinates and no UID: those stand in DICOM files alone."""
+
+_VECTORS: Final = ("slice_origins_lps_mm", "column_step_lps_mm", "row_step_lps_mm")
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -32,34 +35,31 @@ class CtGeometry:
     frame_of_reference_uid: str
     series_instance_uid: str
 
-    def as_json(self) -> bytes:
-        """What :meth:`read` reads; every number to the last bit."""
-        grid = self.grid
-        content = {
-            "slice_origins_lps_mm": grid.slice_origins_lps_mm.tolist(),
-            "column_step_lps_mm": grid.column_step_lps_mm.tolist(),
-            "row_step_lps_mm": grid.row_step_lps_mm.tolist(),
-            "rows": grid.rows,
-            "columns": grid.columns,
-            "slices": [list(key) for key in self.slices],
-            "frame_of_reference_uid": self.frame_of_reference_uid,
-            "series_instance_uid": self.series_instance_uid,
-        }
-        return json.dumps(content).encode()
-
     @classmethod
-    def read(cls, folder: Path) -> CtGeometry | None:
-        """What lies in a job's folder; None if nothing does."""
-        try:
-            content = json.loads((folder / GEOMETRY_FILE).read_bytes())
-        except FileNotFoundError:
-            return None
-        grid = Grid(
-            slice_origins_lps_mm=np.array(content["slice_origins_lps_mm"], dtype=np.float64),
-            column_step_lps_mm=np.array(content["column_step_lps_mm"], dtype=np.float64),
-            row_step_lps_mm=np.array(content["row_step_lps_mm"], dtype=np.float64),
-            rows=content["rows"],
-            columns=content["columns"],
-        )
-        slices = [(str(uid), frame) for uid, frame in content["slices"]]
-        return cls(grid, slices, content["frame_of_reference_uid"], content["series_instance_uid"])
+    def of_set(cls, grid: Grid, ours: StructureSet) -> CtGeometry:
+        """Of the CT that a set of ours was made of: it names every image, in the grid's order.
+
+        Raises:
+            ValueError: the set is of another CT than the grid.
+        """
+        whole = len(ours.images) == len(grid.slice_origins_lps_mm)
+        if not whole or len(ours.frame_of_reference_uids) != 1 or len(ours.series_instance_uids) != 1:
+            message = "a structure set of another CT than the grid"
+            raise ValueError(message)
+        return cls(grid, ours.images, ours.frame_of_reference_uids[0], ours.series_instance_uids[0])
+
+
+def grid_as_json(grid: Grid) -> bytes:
+    """What :func:`read_grid` reads; every number to the last bit."""
+    vectors = {name: getattr(grid, name).tolist() for name in _VECTORS}
+    return json.dumps({**vectors, "rows": grid.rows, "columns": grid.columns}).encode()
+
+
+def read_grid(folder: Path) -> Grid | None:
+    """The grid that was kept in a job's folder; None if none was."""
+    try:
+        content = json.loads((folder / GRID_FILE).read_bytes())
+    except FileNotFoundError:
+        return None
+    vectors = {name: np.array(content[name], dtype=np.float64) for name in _VECTORS}
+    return Grid(**vectors, rows=content["rows"], columns=content["columns"])

@@ -137,7 +137,7 @@ def _front(report: CommissioningReport, footer: str) -> list[_Sheet]:
     for model in report.models:
         said = "validated" if model.validated else "NOT VALIDATED"
         sheet.paragraph(f"{model.reference}, {said} by its card: {model.validation}")
-        sheet.paragraph(f"SHA-256 of weights and card: {model.sha256}", indent="   ")
+        sheet.paragraph(f"SHA-256 of what does the work (weights or program): {model.sha256}", indent="   ")
         sheet.paragraph(f"Intended use: {model.intended_use}", indent="   ")
     sheets = [sheet]
     if not sheet.room(12 + len(report.structures)):

@@ -29,7 +29,7 @@ class ModelUnderTest:
 
     Attributes:
         reference: ``name@version``.
-        sha256: of its weights and card, as verified now; a sentence where that cannot be said.
+        sha256: of its weights, or program, as verified now; a sentence where that cannot be said.
         validated, validation: as the card has it.
         intended_use: in the card's words.
     """

@@ -95,7 +95,8 @@ def control_chart(versions: Sequence[StructureChart], words: Words) -> str:
         parts += _version(each, x, first=number == 0)
         parts += _averages(each, x, z)
         parts += _cases(each, x, y, words)
-    return _svg(_WIDTH, _HEIGHT, words.title, parts)
+    # What is a picture to a screen reader may hold no links.
+    return _svg(_WIDTH, _HEIGHT, words.title, parts, "img" if words.address is None else "group")
 
 
 def distribution(chart: StructureChart, title: str) -> str:
@@ -194,7 +195,9 @@ def _cases(chart: StructureChart, x: _Scale, y: _Scale, words: Words) -> list[st
                 f'<circle class="{"first" if first else "case"}" cx="{at}" cy="{down}" r="3">{said}</circle>'
             )
         if words.address is not None:
-            shape = f'<a href="{escape(words.address(case.id))}" tabindex="-1">{shape}</a>'
+            label = escape(words.point(chart.measure.told(point.value), point.at))
+            address = escape(words.address(case.id))
+            shape = f'<a href="{address}" tabindex="-1" aria-label="{label}">{shape}</a>'
         parts.append(shape)
     return parts
 
@@ -206,11 +209,9 @@ def _quantile(ordered: Sequence[float], part: float) -> float:
     return ordered[low] + (ordered[high] - ordered[low]) * (at - low)
 
 
-def _svg(width: int, height: int, title: str, parts: Sequence[str]) -> str:
-    body = "".join(parts)
-    return (
-        f'<svg class="q" viewBox="0 0 {width} {height}" role="img" aria-label="{escape(title)}">{body}</svg>'
-    )
+def _svg(width: int, height: int, title: str, parts: Sequence[str], role: str = "img") -> str:
+    body, said = "".join(parts), escape(title)
+    return f'<svg class="q" viewBox="0 0 {width} {height}" role="{role}" aria-label="{said}">{body}</svg>'
 
 
 def _line(kind: str, one: tuple[float, float], other: tuple[float, float]) -> str:

@@ -9,26 +9,23 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-import pydicom
-
+from models.volume import Grid
 from service.backlog.database import now
 from service.backlog.engine import Again
-from service.backlog.ledger import Ledger
+from service.backlog.ledger import Ledger, LedgerRefused
 from service.backlog.ledger_reviews import review_key
 from service.backlog.records import Job, RecordedSeries, SeriesState
-from service.backlog.review_records import Approval, FoundBy, NewStructure
+from service.backlog.review_records import FoundBy, NewStructure
 from service.backlog.spool import Spool
-from service.backlog.trial_names import configured_name
+from service.backlog.trial_names import configured_name, is_shadow
 from service.dicom.ct_geometry import CtGeometry
-from service.dicom.library_errors import LIBRARY_ERRORS
 from service.dicom.structure_set_reader import StructureSet, read_structure_set
 from service.errors import SeriesRefused, StructureSetInvalid
 from service.evaluation import our_sets, set_findings
 from service.evaluation.comparison import compare_sets, is_as_it_was, sop_instance_uid
+from service.evaluation.received_set import ReceivedSet
 from service.evaluation.set_findings import SetFinding
 from service.failpoints import reach
 from service.log import EventLog
@@ -41,52 +38,12 @@ _FIRST_WAIT_SECONDS: Final = 5.0
 _LONGEST_WAIT_SECONDS: Final = 600.0
 _CT_MAY_COME_SECONDS: Final = 3600.0
 """So long a set waits for its CT: exports send both, in any order."""
+_SHADOW_MAY_COME_SECONDS: Final = 86400.0
+"""So long it waits for a candidate in the shadow, which is contoured when nobody waits for anything else."""
 
 
 class _NotYet(Exception):
     """The CT has not come, or is being contoured."""
-
-
-@dataclass(frozen=True, repr=False)
-class _Received:
-    """A structure set in the spool; ``bytes`` and what stands in them."""
-
-    name: str
-    file: Path
-    received_at: float
-    bytes: bytes
-
-    @cached_property
-    def structure_set(self) -> StructureSet:
-        """As read.
-
-        Raises:
-            StructureSetInvalid: it cannot be.
-        """
-        return read_structure_set(self.bytes)
-
-    @property
-    def sender(self) -> str:
-        """AE title of who sent it, as reception wrote it down."""
-        try:
-            meta = pydicom.filereader.read_file_meta_info(self.file)
-            return str(meta.get("SourceApplicationEntityTitle", "")).strip()
-        except LIBRARY_ERRORS:
-            return ""
-
-    @property
-    def approval(self) -> Approval:
-        """Approval Status, empty if it is none that the Standard knows."""
-        said = self.structure_set.approval_status
-        known: tuple[Approval, ...] = ("APPROVED", "UNAPPROVED", "REJECTED")
-        return next((each for each in known if each == said), "")
-
-    @property
-    def reviewer_known(self) -> bool:
-        """It names who reviewed it or drew an ROI in it."""
-        header = self.structure_set.header
-        drawn_by = (item.get("ROIInterpreter") for item in header.get("RTROIObservationsSequence", []))
-        return any(str(name or "").strip("^= ") for name in (header.get("ReviewerName"), *drawn_by))
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,8 +59,8 @@ class ReviewWorker:
     Args:
         site: the configuration in force.
         ledger, spool: of this node.
-        geometry: where a job's CT lies, also when its images are deleted; raises SeriesRefused if that is
-            not known any more.
+        grid: of a job's CT, also when its images are deleted; raises SeriesRefused if it is not known any
+            more.
     """
 
     def __init__(
@@ -111,12 +68,12 @@ class ReviewWorker:
         site: Callable[[], LoadedSite],
         ledger: Ledger,
         spool: Spool,
-        geometry: Callable[[Job], CtGeometry],
+        grid: Callable[[Job], Grid],
     ) -> None:
         self._site = site
         self._ledger = ledger
         self._spool = spool
-        self._geometry = geometry
+        self._grid = grid
 
     def review(self, payload: str) -> Again | None:
         """Look at the set that ``payload`` names (``name`` or ``name#tries``); when to look again, if so."""
@@ -132,23 +89,52 @@ class ReviewWorker:
         self._write_down(received, outcome)
         return None
 
+    def again(self, set_id: int) -> None:
+        """Compare a set anew, as when names were added to the configuration; what was graded stays graded.
+
+        Raises:
+            LedgerRefused: there is no such set, its file is deleted, or its CT is being contoured just now.
+        """
+        file = self._ledger.reviewed_file(set_id)
+        if file is None or not file.is_file():
+            sentence = "The file of this set is deleted (evaluation.keep_days). What was measured stays."
+            raise LedgerRefused("review.file-gone", sentence)
+        received = ReceivedSet(
+            file.stem, file, self._ledger.reviewed_set(set_id).received_at, file.read_bytes()
+        )
+        try:
+            outcome = self._outcome(received)
+        except _NotYet:
+            sentence = "Its CT is being contoured. Try again in a while."
+            raise LedgerRefused("review.not-yet", sentence) from None
+        finding = outcome.finding
+        with self._ledger.begin() as conn:
+            self._ledger.change_reviewed_set(
+                conn,
+                set_id,
+                series_id=outcome.series_id,
+                code=None if finding is None else finding.code,
+                sentence=None if finding is None else finding.sentence,
+            )
+            self._ledger.add_reviewed_structures(conn, set_id, outcome.structures)
+
     def gave_up(self, payload: str) -> None:
         """The engine set a set aside: this process died under it again and again, or could not read it."""
         received = self._received(payload.partition("#")[0])
         if received is not None:
             self._write_down(received, _Outcome(None, set_findings.SET_ASIDE), is_read=False)
 
-    def _received(self, name: str) -> _Received | None:
+    def _received(self, name: str) -> ReceivedSet | None:
         """The set; None if it is gone, or was looked at."""
         file = self._spool.structure_sets / f"{name}.dcm"
         if self._ledger.is_known_set(name):
             return None
         try:
-            return _Received(name, file, file.stat().st_mtime, file.read_bytes())
+            return ReceivedSet(name, file, file.stat().st_mtime, file.read_bytes())
         except FileNotFoundError:
             return None
 
-    def _outcome(self, received: _Received) -> _Outcome:
+    def _outcome(self, received: ReceivedSet) -> _Outcome:
         try:
             theirs = received.structure_set
         except StructureSetInvalid as error:
@@ -159,7 +145,11 @@ class ReviewWorker:
                 raise _NotYet
             return _Outcome(None, set_findings.OTHER_CT)
         every = self._ledger.jobs_of_series(series.series_instance_uid)
-        if series.state is SeriesState.COLLECTING or any(job.state in our_sets.UNDER_WAY for job in every):
+        waits_for_shadows = now() - received.received_at < _SHADOW_MAY_COME_SECONDS
+        under_way = [job for job in every if job.state in our_sets.UNDER_WAY]
+        if series.state is SeriesState.COLLECTING or any(
+            waits_for_shadows or not is_shadow(job.protocol) for job in under_way
+        ):
             raise _NotYet
         jobs = our_sets.contoured(every)
         if not jobs:
@@ -170,7 +160,7 @@ class ReviewWorker:
         found = (self._ledger.find_series(uid) for uid in theirs.series_instance_uids)
         return next((series for series in found if series is not None), None)
 
-    def _compared(self, received: _Received, series: RecordedSeries, jobs: list[Job]) -> _Outcome:
+    def _compared(self, received: ReceivedSet, series: RecordedSeries, jobs: list[Job]) -> _Outcome:
         theirs, loaded = received.structure_set, self._site()
         is_ours = sop_instance_uid(theirs) in our_sets.own_uids(jobs, self._ledger, self._spool)
         files = {
@@ -182,8 +172,10 @@ class ReviewWorker:
         if is_ours and any(is_as_it_was(each, theirs) for each in ours.values()):
             return _Outcome(series.id, set_findings.OWN_SET)
         try:
-            geometries = {job.id: self._geometry(job) for job in jobs if job.id in ours}
-        except SeriesRefused:
+            geometries = {
+                job.id: CtGeometry.of_set(self._grid(job), ours[job.id]) for job in jobs if job.id in ours
+            }
+        except (SeriesRefused, ValueError):
             return _Outcome(series.id, set_findings.CT_DELETED)
         frames = _frames_of(theirs)
         if any(each.frame_of_reference_uid not in frames for each in geometries.values()):
@@ -226,7 +218,7 @@ class ReviewWorker:
             for each in compare_sets(ours, theirs, geometry, loaded.site.evaluation)
         ]
 
-    def _write_down(self, received: _Received, outcome: _Outcome, *, is_read: bool = True) -> None:
+    def _write_down(self, received: ReceivedSet, outcome: _Outcome, *, is_read: bool = True) -> None:
         is_readable = is_read and outcome.series_id is not None
         finding = outcome.finding
         found_by: FoundBy = "query" if self._ledger.was_queried(received.name) else "sent"

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from service.backlog.database import LedgerRefused
-from service.backlog.trial_names import configured_name
-from service.dicom.structure_set_reader import Roi, StructureSet, read_structure_set, roi_slices
+from service.backlog.spool import Spool
+from service.dicom.ct_geometry import CtGeometry
+from service.dicom.structure_set_reader import read_structure_set
 from service.evaluation.commissioning_report import CasePicture
+from service.evaluation.our_sets import set_of
+from service.evaluation.rois import DrawnRoi, drawn_rois, our_structures
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from models.volume import FloatArray
     from service.backlog.ledger import Ledger
     from service.backlog.review_records import ReviewedStructure, SliceMeasures
@@ -92,7 +93,7 @@ def reviewed_case(
     """Read what is on disk of a reviewed structure.
 
     Args:
-        loaded: the configuration, which says under what name a protocol sends the structure.
+        loaded: the configuration, which says who the sender of the reviewed set is.
         ledger: where the files lie.
         reviewed: which structure.
         series: the CT of its job, if it is open already.
@@ -109,25 +110,31 @@ def reviewed_case(
         raise LedgerRefused("review.not-drawn", sentence)
     job = ledger.job(reviewed.job_id)
     theirs = ledger.reviewed_file(reviewed.set_id)
-    ours = _our_set(ledger, loaded.storage / "jobs" / job.id, reviewed.job_id)
-    if (
-        theirs is None
-        or ours is None
-        or not theirs.is_file()
-        or not all(each.is_file() for each in job.files)
-    ):
+    sender = ledger.reviewed_set(reviewed.set_id).sender
+    ours = set_of(job, sender, ledger, Spool(loaded.storage), loaded)
+    if ours is None or theirs is None or not all(each.is_file() for each in (ours, theirs, *job.files)):
         sentence = (
-            "The CT or one of the structure sets was deleted, as node.retention and evaluation say. "
-            "What was measured stays; a picture needs the files."
+            "The CT or one of the structure sets was deleted, as node.retention and evaluation.keep_days "
+            "say. What was measured stays; a picture needs the files."
         )
         raise LedgerRefused("review.files-gone", sentence)
     if series is None:
         from service.contouring.ct_series import CtSeries
 
         series = CtSeries.read(job.files)
-    drawn = _polygons(read_structure_set(ours), _our_names(loaded, reviewed), series)
-    edited = _polygons(read_structure_set(theirs), (reviewed.their_name,), series)
-    return ReviewedCase(reviewed, series, _slices(series, drawn, edited, ledger.slice_measures(reviewed.id)))
+    geometry = CtGeometry(
+        grid=series.grid,
+        slices=[(each.sop_instance_uid, each.frame_number) for each in series.references],
+        frame_of_reference_uid=series.frame_of_reference_uid,
+        series_instance_uid=series.series_instance_uid,
+    )
+    of_ours = our_structures(read_structure_set(ours), geometry)
+    drawn = [each.roi for each in of_ours if each.structure == reviewed.structure]
+    edited = [
+        roi for roi in drawn_rois(read_structure_set(theirs), geometry) if roi.name == reviewed.their_name
+    ]
+    both = (_polygons(drawn), _polygons(edited))
+    return ReviewedCase(reviewed, series, _slices(series, *both, ledger.slice_measures(reviewed.id)))
 
 
 def picture_of(case: ReviewedCase, place: str) -> CasePicture:
@@ -145,31 +152,15 @@ def picture_of(case: ReviewedCase, place: str) -> CasePicture:
     )
 
 
-def _our_set(ledger: Ledger, folder: Path, job_id: str) -> Path | None:
-    sent = [each.file for each in ledger.deliveries(job_id)]
-    made = sorted(folder.glob("rtstruct*.dcm"))
-    return next((file for file in (*reversed(sent), *made) if file.is_file()), None)
-
-
-def _our_names(loaded: LoadedSite, reviewed: ReviewedStructure) -> tuple[str, ...]:
-    protocol = loaded.site.protocols.get(configured_name(reviewed.protocol))
-    sent = None if protocol is None else protocol.structures.get(reviewed.structure)
-    return (reviewed.structure,) if sent is None or sent.name is None else (sent.name, reviewed.structure)
-
-
-def _polygons(found: StructureSet, names: Sequence[str], series: CtSeries) -> dict[int, Polygons]:
-    by_name: dict[str, Roi] = {roi.name: roi for roi in found.rois}
-    roi = next((by_name[name] for name in names if name in by_name), None)
-    if roi is None:
-        return {}
-    keys = [(each.sop_instance_uid, each.frame_number) for each in series.references]
-    return dict(roi_slices(roi, series.grid, keys).polygons)
+def _polygons(rois: Sequence[DrawnRoi]) -> Mapping[int, Polygons]:
+    """Of the first that has any."""
+    return next((roi.slices.polygons for roi in rois if roi.slices.polygons), {})
 
 
 def _slices(
     series: CtSeries,
-    ours: dict[int, Polygons],
-    theirs: dict[int, Polygons],
+    ours: Mapping[int, Polygons],
+    theirs: Mapping[int, Polygons],
     measures: Sequence[SliceMeasures],
 ) -> tuple[ReviewedSlice, ...]:
     grid = series.grid

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import sqlalchemy as sa
 
+from service.backlog.audit import AuditTrail
 from service.backlog.database import sqlite_file
 from service.backlog.engine import COMMIT, CONTOUR, DELIVER, REVIEW, SHADOW, EngineClient, EngineWorker
 from service.backlog.ledger import Ledger
@@ -20,6 +21,8 @@ from service.backlog.watchdog import Watchdog, keep_watching
 from service.config.reader import WatchedSite
 from service.delivery.committer import Committer
 from service.delivery.sender import Sender
+from service.evaluation.drift import DriftWatch
+from service.evaluation.quality import plan_of
 from service.log import EventLog
 from service.node.heartbeat import Heartbeat, ages_seconds
 
@@ -184,6 +187,7 @@ class Work:
             loaded.storage,
             lambda: ages_seconds(loaded.storage),
             self._notifier,
+            DriftWatch(self._ledger, AuditTrail(self._ledger), lambda: plan_of(self._site.current().site)),
         )
         chores: tuple[tuple[Callable[..., None], tuple[object, ...]], ...] = (
             (keep_purging, (retention, stop)),

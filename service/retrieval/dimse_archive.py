@@ -25,6 +25,7 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined]
 )
 
 from service.arrival.intake import LONGEST_BYTES
+from service.arrival.listener import MAX_PDU_BYTES
 from service.arrival.spooled_series import count_instances
 from service.backlog.spool import hashed
 from service.delivery.answers import answers_kept
@@ -193,7 +194,9 @@ class DimseArchive:
         roles: Sequence[Any] = (),
     ) -> Iterator[tuple[Association, Watch]]:
         watch = Watch(self._peer.timeout_seconds)
-        association = associate(self._peer, contexts, watch, handlers=handlers, roles=roles)
+        association = associate(
+            self._peer, contexts, watch, handlers=handlers, roles=roles, longest_pdu_bytes=MAX_PDU_BYTES
+        )
         if isinstance(association, Outcome):
             raise of_association(association)
         try:

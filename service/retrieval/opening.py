@@ -76,5 +76,7 @@ def open_run(loaded: LoadedSite, ledger: Ledger, choices: Choices, show: Show) -
         source = WebArchive(archive, classes)
     else:
         source = DimseArchive(archive, node.ae_title, classes, spool.series_folder)
-    parts = NodeParts(loaded, ledger, spool, PullOrders(loaded.storage), receiver, classes)
+    orders = PullOrders(loaded.storage)
+    orders.forget_old()
+    parts = NodeParts(loaded, ledger, spool, orders, receiver, classes)
     return Run(parts, source, choices, show)

@@ -83,7 +83,7 @@ class WebClient:
             sentence = (
                 f"No TLS connection with the archive ({kind_of_failure(error)}). Look at `tls` and `url`."
             )
-            raise PullFailed(f"archive.tls-{kind_of_failure(error)}", sentence) from None
+            raise PullFailed(f"archive.tls-{kind_of_failure(error)}", sentence, away=True) from None
         except ConnectionRefusedError:
             sentence = "Nothing answers at the archive's `url`. Is it running, and is the `url` right?"
             raise PullFailed("archive.no-connection", sentence, retry=True, away=True) from None
@@ -98,7 +98,8 @@ class WebClient:
             return HTTPConnection(self._host, self._port, timeout=seconds)
         tls = self._archive.tls
         context = client_context(tls) if tls is not None else ssl.create_default_context()
-        return HTTPSConnection(self._host, self._port, timeout=seconds, context=context)
+        name = tls.server_name if tls is not None else None
+        return _NamedConnection(self._host, self._port, seconds, context, name or self._host)
 
     def _credentials(self) -> dict[str, str]:
         archive = self._archive
@@ -108,6 +109,22 @@ class WebClient:
         if archive.token is not None or archive.token_file is not None:
             return {"Authorization": f"Bearer {_secret(archive.token, archive.token_file)}"}
         return {}
+
+
+class _NamedConnection(HTTPSConnection):
+    """Wants the certificate to bear a name that may be another than the host's."""
+
+    def __init__(
+        self, host: str, port: int | None, seconds: float, context: ssl.SSLContext, server_name: str
+    ) -> None:
+        super().__init__(host, port, timeout=seconds, context=context)
+        self._tls = context
+        self._server_name = server_name
+
+    def connect(self) -> None:
+        """Connect, and shake hands."""
+        HTTPConnection.connect(self)
+        self.sock = self._tls.wrap_socket(self.sock, server_hostname=self._server_name)
 
 
 def _judge(status: int) -> None:

@@ -99,7 +99,9 @@ def node_cases(ledger: Ledger, consent: Consent, since: float, until: float) -> 
 
 
 def _job_of(each: ReviewedSet, ledger: Ledger) -> Job | None:
-    """The job with most slices that the set was compared with: its files are the CT."""
+    """The job with most slices that the set was compared with: its files are the CT. None if forgotten."""
+    if each.series_id is None:
+        return None
     rows = ledger.find_reviewed_structures(set_id=each.id, with_superseded=True)
     jobs = [ledger.job(job_id) for job_id in sorted({row.job_id for row in rows})]
     return max(jobs, key=lambda job: len(job.files), default=None)
@@ -108,7 +110,7 @@ def _job_of(each: ReviewedSet, ledger: Ledger) -> Job | None:
 def _why_not(
     each: ReviewedSet, job: Job | None, ledger: Ledger, consent: Consent, seen: set[int]
 ) -> str | None:
-    if each.series_id is None or job is None:
+    if job is None:
         return "review.no-ct"
     if each.approval != APPROVED:
         return "review.not-approved"

@@ -24,6 +24,7 @@ NEIGHBOURS = {
     "Femur_Head_R": "Bone_Pelvic_R",
     "Sacrum": "Spine",
 }
+WIDE, METAL = "pixels 1.4 times too wide", "metal: hip prosthesis"
 SHIFT_MM = 30.0
 MISSING = 3
 CAVITY_MM = 9.0
@@ -41,10 +42,10 @@ class Case:
 
 @dataclass(frozen=True)
 class Spoiled:
-    """A case with something wrong in it; ``fields`` None: it is to be contoured again."""
+    """A case with something wrong in it."""
 
     volume: CtVolume
-    fields: Fields | None
+    fields: Fields
     structures: frozenset[str] = frozenset()
 
 
@@ -157,27 +158,33 @@ def metal(case: Case, _rng: np.random.Generator) -> Spoiled:
     """A hip prosthesis of metal with its streaks."""
     assert case.sample is not None
     other = pelvic_phantom(case.sample.patient.seed, devices=Devices(prosthesis="L"))
-    return Spoiled(other.sample(case.volume.grid).volume, None, frozenset({"Femur_Head_L", "Bone_Pelvic_L"}))
+    sample = other.sample(case.volume.grid)
+    fields = {
+        name: StructureField.of_mask(mask) for name, mask in sample.truth().items() if name in case.fields
+    }
+    return Spoiled(sample.volume, fields, frozenset({"Femur_Head_L", "Bone_Pelvic_L"}))
 
 
 def narrow(case: Case, _rng: np.random.Generator) -> Spoiled:
-    """The field of view ends 40 % before the patient's left side does."""
+    """The field of view ends where 60 % of it did, so that the patient's left side is not in it."""
     grid = case.volume.grid
     kept = int(grid.columns * 0.6)
     smaller = Grid(grid.slice_origins_lps_mm, grid.column_step_lps_mm, grid.row_step_lps_mm, grid.rows, kept)
-    return Spoiled(CtVolume(np.ascontiguousarray(case.volume.hu[:, :, :kept]), smaller), None)
+    masks = {name: field.mask(case.volume.hu.shape)[:, :, :kept] for name, field in case.fields.items()}
+    fields = {name: StructureField.of_mask(mask) for name, mask in masks.items() if mask.any()}
+    return Spoiled(CtVolume(np.ascontiguousarray(case.volume.hu[:, :, :kept]), smaller), fields)
 
 
 def noisy(case: Case, rng: np.random.Generator) -> Spoiled:
     """Noise of 90 HU on every pixel."""
     hu = case.volume.hu + rng.normal(0, 90, case.volume.hu.shape)
-    return Spoiled(CtVolume(np.clip(hu, -1024, 3071).astype(np.int16), case.volume.grid), None)
+    return Spoiled(CtVolume(np.clip(hu, -1024, 3071).astype(np.int16), case.volume.grid), case.fields)
 
 
 def wrong_numbers(case: Case, _rng: np.random.Generator) -> Spoiled:
     """A rescale intercept that is 150 HU too high."""
     hu = np.clip(case.volume.hu.astype(np.int32) + 150, -1024, 3071)
-    return Spoiled(CtVolume(hu.astype(np.int16), case.volume.grid), None)
+    return Spoiled(CtVolume(hu.astype(np.int16), case.volume.grid), case.fields)
 
 
 OF_STRUCTURES: dict[str, Callable[[Case, np.random.Generator], Spoiled]] = {
@@ -188,10 +195,10 @@ OF_STRUCTURES: dict[str, Callable[[Case, np.random.Generator], Spoiled]] = {
     "three slices missing within": slices_missing,
     "a ball of 9 mm missing within": hollowed,
     "a third of it found once more": in_two_pieces,
-    "pixels 1.4 times too wide": wrong_scale,
+    WIDE: wrong_scale,
 }
 OF_CT: dict[str, Callable[[Case, np.random.Generator], Spoiled]] = {
-    "metal: hip prosthesis": metal,
+    METAL: metal,
     "field of view cut off": narrow,
     "noise of 90 HU": noisy,
     "CT numbers 150 HU too high": wrong_numbers,

@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from corrupted.corruptions import OF_CT, OF_STRUCTURES, Case, Spoiled
+from corrupted.corruptions import METAL, OF_CT, OF_STRUCTURES, WIDE, Case, Spoiled
 from models.card import Card
 from models.volume import CtVolume, Finding, Provenance, Segmentation, Severity
 from service.config.protocol import Protocol
 from service.contouring.second_look import looked_at
-from service.errors import ModelRefused
-
-Segment = Callable[[CtVolume], Segmentation]
-"""What a model says of a CT; raises ModelRefused where it refuses it."""
 
 LEVELS = {Severity.STOP: "stop", Severity.HOLD: "hold"}
 
@@ -32,7 +28,6 @@ class Row:
     what: str
     cases: int = 0
     found: int = 0
-    refused: int = 0
     strictest: Counter = field(default_factory=Counter)
     codes: Counter = field(default_factory=Counter)
 
@@ -62,31 +57,15 @@ def findings_of(said: Segmentation, volume: CtVolume, card: Card) -> tuple[Findi
 
 def said_of(case: Case | Spoiled, card: Card) -> Segmentation:
     """A segmentation with the fields of a case and nothing else."""
-    return Segmentation(dict(case.fields or {}), Provenance(card.name, card.version, "0", validated=False))
+    return Segmentation(dict(case.fields), Provenance(card.name, card.version, "0", validated=False))
 
 
 def count_corrupted(
-    row: Row,
-    case: Case,
-    spoiled: Spoiled,
-    clean: set[tuple[str, str | None]],
-    card: Card,
-    segment: Segment | None,
+    row: Row, case: Case, spoiled: Spoiled, clean: set[tuple[str, str | None]], card: Card
 ) -> None:
     """Look at one spoiled case and add what was found."""
     row.cases += 1
-    try:
-        if spoiled.fields is None:
-            assert segment is not None
-            said = segment(spoiled.volume)
-        else:
-            said = said_of(spoiled, card)
-        findings = findings_of(said, spoiled.volume, card)
-    except ModelRefused as refused:
-        row.found += 1
-        row.refused += 1
-        row.codes[refused.code] += 1
-        return
+    findings = findings_of(said_of(spoiled, card), spoiled.volume, card)
     about = [
         each
         for each in findings
@@ -118,24 +97,18 @@ def count_clean(row: Clean, findings: tuple[Finding, ...], right: dict[str, bool
 
 
 def corrupted_rows(
-    cases: list[tuple[Case, set[tuple[str, str | None]]]],
-    card: Card,
-    *,
-    repeats: int,
-    segment: Segment | None = None,
-    seed: int = 1,
+    cases: list[tuple[Case, set[tuple[str, str | None]]]], card: Card, *, repeats: int, seed: int = 1
 ) -> Iterator[Row]:
-    """Every corruption done to every case, ``repeats`` times where chance decides; those of the CT need a model."""
-    kinds = OF_STRUCTURES if segment is None else OF_STRUCTURES | OF_CT
-    for number, (what, spoil) in enumerate(kinds.items()):
+    """Every corruption done to every case, ``repeats`` times where chance decides."""
+    for number, (what, spoil) in enumerate((OF_STRUCTURES | OF_CT).items()):
         row = Row(what)
         for k, (case, clean) in enumerate(cases):
-            if what in OF_CT and case.sample is None:
+            if what == METAL and case.sample is None:
                 continue
-            once = what in OF_CT or what == "pixels 1.4 times too wide"
+            once = what in OF_CT or what == WIDE
             for again in range(1 if once else repeats):
                 rng = np.random.default_rng((seed, number, k, again))
-                count_corrupted(row, case, spoil(case, rng), clean, card, segment)
+                count_corrupted(row, case, spoil(case, rng), clean, card)
         yield row
 
 

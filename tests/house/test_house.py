@@ -39,6 +39,7 @@ LOOPS_THAT_CATCH_EVERYTHING = {
     "service/backlog/retention.py": 1,
     "service/backlog/watchdog.py": 1,
     "service/contouring/model_process.py": 1,
+    "service/node/destination_query.py": 1,  # one night
     "service/evaluation/set_intake.py": 1,  # one look
     "service/node/heartbeat.py": 1,
     "service/node/work.py": 1,

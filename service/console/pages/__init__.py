@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from starlette.staticfiles import StaticFiles
 
-from service.console.pages import case, configuration, day, live, sign_in, surroundings, worklist
+from service.console.pages import case, configuration, day, live, quality, sign_in, surroundings, worklist
 from service.console.pages.rendering import STATIC
 
 if TYPE_CHECKING:
@@ -21,6 +21,6 @@ if TYPE_CHECKING:
 def install(app: FastAPI, premises: Premises) -> None:
     """Every page, and the files that they load."""
     app.state.newsroom = live.Newsroom(premises)
-    for part in (sign_in, worklist, case, live, day, surroundings, configuration):
+    for part in (sign_in, worklist, case, live, day, quality, surroundings, configuration):
         app.include_router(part.router)
     app.mount("/static", StaticFiles(directory=STATIC))

@@ -20,9 +20,14 @@ def when(at: float | None, zone: str, language: str = "en") -> str:
     there, today = (datetime.fromtimestamp(each, ZoneInfo(zone)) for each in (at, now()))
     if there.date() == today.date():
         return there.strftime("%H:%M:%S")
+    return f"{day(at, zone, language)} {there:%H:%M}"
+
+
+def day(at: float, zone: str, language: str = "en") -> str:
+    """The date, with the year unless it is this one."""
+    there, today = (datetime.fromtimestamp(each, ZoneInfo(zone)) for each in (at, now()))
     date = f"{there.month}月{there.day}日" if language == "zh" else f"{there.day} {there:%b}"
-    year = "" if there.year == today.year else f"{there.year} "
-    return f"{year}{date} {there:%H:%M}"
+    return date if there.year == today.year else f"{there.year} {date}"
 
 
 def when_written(text: str | None, zone: str, language: str = "en") -> str:

@@ -29,6 +29,7 @@ _THEMES: Final = ("light", "dark")
 _PLACES: Final = (
     ("worklist", "/", Role.READER),
     ("day", "/day", Role.READER),
+    ("quality", "/quality", Role.READER),
     ("models", "/models", Role.READER),
     ("connections", "/connections", Role.READER),
     ("explain", "/explain", Role.READER),

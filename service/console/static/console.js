@@ -32,6 +32,8 @@ const deeds = {
   first: (job) => ["PUT", `/api/v1/jobs/${job}/priority`, { priority: 1 }],
   priority: (job, _, __, number) => ["PUT", `/api/v1/jobs/${job}/priority`, { priority: number }],
   resend: (job, destination) => ["POST", `/api/v1/jobs/${job}/resend`, { destination }],
+  grade: (_, chosen, { review, position }) => ["PUT", `/api/v1/quality/reviews/${review}/grade`, { grade: chosen, slice_position_mm: position === "" ? null : Number(position) }],
+  acknowledge: (_, __, { structure, protocol, model, shadow }) => ["POST", "/api/v1/quality/acknowledge", { structure, protocol, model, is_shadow: shadow !== "" }],
   trial: (_, chosen, { series, protocol }) => ["POST", `/api/v1/series/${series || chosen}/trial`, { protocol: protocol || chosen }],
 };
 
@@ -70,6 +72,7 @@ async function change(button) {
   const wanted = deeds[deed]?.(job, answer.destination, button.dataset, answer.number) ?? ["POST", `/api/v1/jobs/${job}/${deed}`];
   try {
     const said = await (await ask(...wanted)).json();
+    if (deed === "grade" || deed === "acknowledge") { location.reload(); return; }
     if (deed === "trial") { location.assign(`/case/${said.job}`); return; }
     say(done);
     document.dispatchEvent(new CustomEvent("changed-here", { detail: job }));

@@ -1,41 +1,54 @@
 """A results folder made by nnU-Net's own commands; its own predictor says what the answer is."""
 
 import json
+import os
 import shutil
 import subprocess
 from dataclasses import replace
 from importlib.util import find_spec
 
 import nnunet_artefact
+import nnunet_fallback
 import numpy as np
 import pytest
 import torch
 from peers.make_environment import complete, python
 
-from models.adding.inspection import add
+from models.adding.inspection import add, place_of
 from models.adding.new_bundle import Wish
 from models.card import BundleError, read_card
 from models.predictor import Predictor
 from models.volume import CtVolume, Grid, OutsideTrainedRegion
 
-pytestmark = pytest.mark.runtimes
+pytestmark = [pytest.mark.runtimes, pytest.mark.timeout(1800)]  # nnU-Net trains on a machine that may be busy
 
 PLAIN = "BriefTrainer__nnUNetPlans__3d_fullres"
 RESIDUAL = "BriefTrainer__nnUNetResEncUNetMPlans__3d_fullres"
 LABELS = "urinary_bladder: Bladder\nfemur_left: Femur_Head_L\n"
 
 
-@pytest.fixture(scope="module")
-def results(tmp_path_factory):
-    """The results folder of the data set, what nnU-Net's predictor says of a new phantom beside each model."""
+def made_by_nnunet(folder, *what):
+    """Where nnU-Net's commands have put their results."""
     if not complete("torch"):
         pytest.skip(
             "the environment .peers/torch with nnU-Net is not here; tests/peers/make_environment.py makes it"
         )
-    folder = tmp_path_factory.mktemp("nnunet")
-    command = [str(python("torch")), nnunet_artefact.__file__, str(folder / "made")]
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=500)
-    return folder / "made" / "nnUNet_results" / "Dataset001_Phantom"
+    command = [str(python("torch")), nnunet_artefact.__file__, str(folder / "made"), *what]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=1200)
+    return folder / "made" / "nnUNet_results"
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory):
+    """The results folder of the data set, what nnU-Net's predictor says of a new phantom beside each model."""
+    return made_by_nnunet(tmp_path_factory.mktemp("nnunet")) / "Dataset001_Phantom"
+
+
+@pytest.fixture(scope="module")
+def regions(tmp_path_factory):
+    """A model of regions in two dimensions, what nnU-Net's predictor says beside it."""
+    made = made_by_nnunet(tmp_path_factory.mktemp("regions"), "regions")
+    return made / "Dataset002_Regions" / "BriefTrainer__nnUNetPlans__2d"
 
 
 @pytest.fixture
@@ -121,12 +134,41 @@ def test_slices_that_are_not_even_are_refused(wish):
     assert refusal.value.code == "model.uneven-slices"
 
 
-def test_a_task_folder_of_totalsegmentator_is_added_and_says_what_was_not_run(wish, results, tmp_path):
+def test_an_installed_task_of_totalsegmentator_is_added_and_says_what_was_not_run(
+    wish, results, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("TOTALSEG_WEIGHTS_PATH", str(tmp_path))
     task = tmp_path / "Dataset291_TotalSegmentator_part1_organs_1559subj"
     shutil.copytree(results / RESIDUAL, task / "nnUNetTrainerNoMirroring__nnUNetPlans__3d_fullres")
-    card = add(wish(None, path=task))
+    card = add(wish(None, labels="femur_left: Femur_Head_L\n", path=place_of("totalsegmentator:291")))
+    assert list(card.structures) == ["Bladder", "Femur_Head_L"]
     assert "the weights that TotalSegmentator publishes were not run" in " ".join(card.limits)
     assert labels_of(unmirrored(card), phantom_volume())[0].any()
+
+
+def test_a_plan_of_regions_in_two_dimensions_is_run_by_nnunets_own_predictor(regions, tmp_path):
+    """Where nnU-Net is installed; labels of regions overlap. DSC is 1: it is nnU-Net's own answer."""
+    (tmp_path / "labels.yaml").write_text("both: Bladder\nfemur_left: Femur_Head_L\n")
+    places = [regions, tmp_path / "added", tmp_path / "labels.yaml", tmp_path / "found.npz"]
+    command = [str(python("torch")), nnunet_fallback.__file__, *map(str, places)]
+    subprocess.run(command, check=True, timeout=1200, env={**os.environ, "PYTHONWARNINGS": "ignore"})
+    card = read_card(tmp_path / "added" / "card.yaml")
+    assert (card.kind, card.activation) == ("nnunet-predictor", "sigmoid")
+    with np.load(tmp_path / "found.npz") as found, np.load(regions.parent / f"{regions.name}.npz") as said:
+        for name, numbers in (("Bladder", (1, 2)), ("Femur_Head_L", (2,))):
+            truth = np.isin(said["mirrored"], numbers)
+            assert truth.any()
+            assert np.array_equal(found[name], truth)
+        about = json.loads(str(found["about"]))
+    assert about["runtime"].startswith("nnunetv2 2.8.1 on torch ")
+    assert about["sha256"] == card.weights.sha256
+
+
+def test_the_bundle_of_such_a_plan_names_the_extra_where_it_is_not_installed(regions, tmp_path):
+    (tmp_path / "labels.yaml").write_text("both: Bladder\nfemur_left: Femur_Head_L\n")
+    with pytest.raises(BundleError, match=r"regions.*pip install delineate\[nnunet\]") as refusal:
+        add(Wish(regions, tmp_path / "added", tmp_path / "labels.yaml", {}, False, print))
+    assert refusal.value.code == "add.plan-unsupported"
 
 
 class Foreign:
@@ -156,6 +198,11 @@ def test_a_checkpoint_that_names_other_objects_needs_trust_and_that_is_told(wish
             "other input",
         ),
         (lambda plans, data: data["labels"].update({"both": [1, 2]}), "add.plan-unsupported", "regions"),
+        (
+            lambda plans, data: plans["configurations"]["3d_fullres"].update(previous_stage="3d_lowres"),
+            "add.plan-unsupported",
+            "cascade",
+        ),
         (lambda plans, data: plans.update(image_reader_writer="Rgb"), "add.plan-unsupported", "axes"),
         (lambda plans, data: plans.pop("transpose_forward"), "add.plan-unreadable", "transpose_forward"),
         (

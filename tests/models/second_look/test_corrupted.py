@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from corrupted.corruptions import OF_STRUCTURES, Case
+from corrupted.corruptions import OF_CT, OF_STRUCTURES, Case
 from corrupted.counting import Row, count_corrupted, findings_of, said_of
 
 from models.catalog import find_bundle
@@ -45,13 +45,13 @@ def test_clean_phantoms_are_neither_held_nor_stopped(cases, card):
         assert len(found) <= 2
 
 
-@pytest.mark.parametrize("what", OF_STRUCTURES)
-def test_what_was_done_to_a_structure_is_seen(what, cases, card):
+@pytest.mark.parametrize("what", OF_STRUCTURES | OF_CT)
+def test_what_was_done_is_seen(what, cases, card):
     row = Row(what)
     for number, case in enumerate(cases):
         clean = {(each.code, each.structure) for each in clean_findings(case, card)}
-        spoiled = OF_STRUCTURES[what](case, np.random.default_rng(number))
-        count_corrupted(row, case, spoiled, clean, card, None)
+        spoiled = (OF_STRUCTURES | OF_CT)[what](case, np.random.default_rng(number))
+        count_corrupted(row, case, spoiled, clean, card)
     assert row.cases == len(cases)
     assert row.found >= len(cases) - 1  # a shift of 30 mm may end where another patient has it
 
@@ -61,5 +61,5 @@ def test_swapped_sides_are_stopped_and_missing_slices_held(cases, card):
         row = Row(what)
         for case in cases:
             spoiled = OF_STRUCTURES[what](case, np.random.default_rng(1))
-            count_corrupted(row, case, spoiled, set(), card, None)
+            count_corrupted(row, case, spoiled, set(), card)
         assert row.strictest == {level: len(cases)}

@@ -110,6 +110,14 @@ def test_what_the_model_answers_counts_where_it_is_right(card):
     assert bladder["cases"] == 2
 
 
+def test_the_model_is_run_on_as_many_as_are_asked_for(card):
+    answers = Answers(card, [{"Bladder": sure(BLADDER, 0.9)}] * 9)
+    statistics_of(answers, CASES, 3, "three boxes", asked=2)
+    assert len(answers.answers) == 7
+    statistics_of(answers, CASES, 3, "three boxes", asked=0)
+    assert len(answers.answers) == 7
+
+
 def test_a_card_gets_its_statistics_and_keeps_every_other_line(card):
     first = with_statistics(card, statistics_of(Answers(card), CASES, 3, "three boxes"))
     assert first.statistics.structures["Bladder"].volume_cm3 == (6.0, 8.4)

@@ -106,6 +106,11 @@ def test_an_order_counts_for_its_archive_only_and_for_a_day(desk, orders):
     assert orders.find("2.25.21", "PACS") is None
     desk.now += ORDER_SECONDS
     assert orders.find(UID, "PACS") is None
+    orders.forget_old()
+    assert len(list((desk.spool.storage / "pulls" / "orders").iterdir())) == 1
+    desk.now += 60
+    orders.forget_old()
+    assert list((desk.spool.storage / "pulls" / "orders").iterdir()) == []
 
 
 def test_an_order_that_was_damaged_is_none(desk, orders):

@@ -103,6 +103,14 @@ def test_explain_says_which_routes_and_why_with_the_values_found(run, config, tm
     ]
 
 
+def test_explain_names_the_candidate_in_the_shadow(run, config, tmp_path):
+    config.write_text(CONFIG.replace("model: external@1.0", "model: external@1.0, shadow: pelvis-ct@2.0"))
+    write(tmp_path / "ct", "1.dcm")
+    output = run("explain", tmp_path / "ct", "--config", config, "--calling-ae", "SCANNER").stdout
+    assert "=> external (external@1.0), hold to tps, priority 100" in output
+    assert "=> shadow:external (pelvis-ct@2.0), shadow to nowhere, priority 1000" in output
+
+
 def test_explain_says_that_a_caller_would_be_rejected(run, config, tmp_path):
     write(tmp_path / "ct", "0.dcm")
     result = run(

@@ -25,15 +25,20 @@ def test_rows_are_named_shortly(rows, said):
 
 
 def test_each_row_is_a_line_where_there_is_no_terminal(capsys):
-    with Progress(3) as progress:
+    with Progress(3, clock=lambda: 0.0) as progress:  # all in a second
         progress.row(RowResult(1, [5], here=1, earlier=True))
         progress.row(RowResult(2, [6], pulled=1, images=120))
         progress.says("Paused: CT are pulled between 18:00-06:00 only")
         progress.says("Paused: CT are pulled between 18:00-06:00 only")
         progress.row(RowResult(3, code="pull.not-found", sentence="x"))
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0].startswith("row 2: 1 CT pulled, 120 images, 0 were here; 2 of 3, about ")
-    assert lines[1:] == ["Paused: CT are pulled between 18:00-06:00 only", "row 3: pull.not-found; 3 of 3"]
+    assert lines[0].startswith(
+        "row 2: 1 CT pulled, 120 images, 0 were here; 2 of 3, 60.0 rows/min, about 0 min left"
+    )
+    assert lines[1:] == [
+        "Paused: CT are pulled between 18:00-06:00 only",
+        "row 3: pull.not-found; 3 of 3, 120.0 rows/min",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import getpass
 import re
 
 import pytest
@@ -11,6 +12,7 @@ from reviewed_cases import case_on_disk
 from reviewed_structures import FIRST_AT, WEEK, reviewed, write_down
 from typer.testing import CliRunner
 
+from service.backlog.audit import AuditTrail
 from service.backlog.ledger import Ledger
 from service.command_line.quality import app
 
@@ -105,13 +107,15 @@ def test_one_page_that_loads_nothing(run, ledger, tmp_path):
 
 def test_the_commissioning_report_is_a_pdf(run, ledger, tmp_path):
     write_down(ledger, cases(n=19))
-    case_on_disk(ledger, tmp_path / "var", dsc=0.1)
+    made = case_on_disk(ledger, tmp_path / "var", dsc=0.1)
     file = tmp_path / "out" / "commissioning.pdf"
     assert run("--commissioning", file).endswith(f"{file}\n")
     content = file.read_bytes()
     assert content.startswith(b"%PDF-")
     assert len(re.findall(rb"/Type /Page\b", content)) == 3  # result, the bladder, guidance
     assert b"Lindqvist" not in content
+    looked = AuditTrail(ledger).coded("looked.job")
+    assert [(each.job_id, each.who) for each in looked] == [(made.job.id, getpass.getuser())]
 
 
 def test_without_any_review_there_is_nothing_to_report(run, ledger, tmp_path):

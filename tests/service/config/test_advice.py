@@ -51,6 +51,13 @@ def test_a_route_without_destination(mode, is_warned, edited, warned):
     assert [key for key, _ in found] == (["routes[0]"] if is_warned else [])
 
 
+def test_a_model_whose_extra_is_not_installed(good, warned, monkeypatch):
+    monkeypatch.setattr(advice, "missing_extra", lambda card: "nnunet")
+    key, sentence = only(warned(good))
+    assert key.startswith("protocols.")
+    assert sentence.endswith("needs an extra: pip install delineate[nnunet]")
+
+
 def test_a_host_that_does_not_resolve(edited, warned):
     key, sentence = only(warned(edited("host: 127.0.0.1", "host: nowhere.invalid")))
     assert key == "destinations.tps.host"

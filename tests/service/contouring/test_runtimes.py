@@ -1,5 +1,6 @@
 """A model from elsewhere: added by the command, run in the model process, named in the structure set."""
 
+import hashlib
 import io
 import warnings
 from dataclasses import asdict
@@ -11,6 +12,7 @@ import yaml
 from typer.testing import CliRunner
 
 from models.catalog import find_bundle
+from models.monai_card import MonaiCard, Orientation, ScaleRange, Spacing, Window
 from models.nnunet_card import NnunetArchitecture, NnunetCard, Resampling
 from models.nnunet_networks import PlannedUnet
 from models.volume import Grid
@@ -128,6 +130,38 @@ def test_an_nnunet_plan_runs_in_the_model_process(tmp_path):
     assert found.structures["Lung_R"].mask(SHAPE).all()
     assert found.structures["Lung_R"].field.max() == pytest.approx(3.0, abs=0.02)  # sums are float16
     assert found.provenance.runtime.startswith("nnunet plan on torch ")
+
+
+@pytest.mark.slow
+def test_a_monai_bundle_runs_in_the_model_process(tmp_path):
+    """The ramp grows along the last axis, to the head here: the upper half, on a grid of half the slices."""
+    folder = tmp_path / "bundle"
+    folder.mkdir()
+    content = io.BytesIO()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.jit.save(torch.jit.script(Ramp()), content)
+    (folder / "network.ts").write_bytes(content.getvalue())
+    steps = (
+        Orientation("orientation", "RAS"),
+        Spacing("spacing", (2.0, 2.0, 6.0)),
+        ScaleRange("scale-range", -1000, 1000),
+    )
+    sha256 = hashlib.sha256(content.getvalue()).hexdigest()
+    card = {
+        "name": "bundle", "version": "1.0", "kind": "monai", "summary": "a ramp", "intended_use": "tests",
+        "licence": "Apache-2.0", "validated": False, "validation": "none", "outputs": ["background", "Lung_R"],
+        "structures": {"Lung_R": {"extent": "everywhere", "volume_cm3": [1, 1e6]}},
+        "monai": asdict(MonaiCard(Window((0, 0, 0)), steps)),
+        "weights": {"file": "network.ts", "sha256": sha256, "dtype": "none", "parameters": 0},
+    }  # fmt: skip
+    (folder / "card.yaml").write_text(yaml.safe_dump(_lists(card)))
+    found = segmented(tmp_path, "bundle@1.0")
+    mask = found.structures["Lung_R"].mask(SHAPE)
+    assert mask[8:].all()  # 8 slices of 6 mm: their middle is 21 mm above the first of 16 slices of 3 mm
+    assert not mask[:7].any()
+    assert found.provenance.runtime == f"torchscript of monai on torch {torch.__version__}"
+    assert found.provenance.sha256 == sha256
 
 
 def _lists(value):

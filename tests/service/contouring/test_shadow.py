@@ -18,7 +18,7 @@ from service.backlog.spool import Spool
 from service.config.reader import parse
 from service.contouring.segment import ModelClient
 from service.contouring.shadow import BackgroundModels, ShadowWorker
-from service.errors import SegmentationFailed
+from service.errors import MODEL_KILLED, SegmentationFailed
 
 SHADOW = {"protocol": "shadow:analytic", "mode": Mode.SHADOW, "destinations": ()}
 
@@ -41,6 +41,11 @@ class ShadowRoom(Room):
         self.shadow = ShadowWorker(
             lambda: self.loaded, self.ledger, self.engine, Spool(self.storage), self.background, self.stop
         )
+
+
+@pytest.fixture(autouse=True)
+def at_once(monkeypatch):
+    monkeypatch.setattr("service.contouring.shadow._QUIET_SECONDS", 0.0)
 
 
 @pytest.fixture
@@ -78,6 +83,14 @@ def test_it_waits_while_a_real_job_does(room):
     assert room.state(job)[0] is JobState.DONE
 
 
+def test_it_does_not_begin_between_two_cts_that_come_together(room, monkeypatch):
+    monkeypatch.setattr("service.contouring.shadow._QUIET_SECONDS", 2.0)
+    real, job = room.job(room.ct(1)), room.job(room.ct(2), **SHADOW)
+    room.worker.contour(real.id)
+    room.shadow.contour(job.id)
+    assert room.ledger.story(job.id).contoured_at - room.ledger.job(real.id).created_at > 2.0
+
+
 def test_a_process_that_ends_does_not_wait_for_its_turn(room):
     room.job(room.ct(1))
     job = room.job(room.ct(2), **SHADOW)
@@ -88,19 +101,28 @@ def test_a_process_that_ends_does_not_wait_for_its_turn(room):
 
 
 def test_a_real_job_breaks_it_off_and_it_comes_again_as_often_as_need_be(room, monkeypatch):
-    job = room.job(room.ct(1), **SHADOW)
-    monkeypatch.setattr("service.contouring.shadow._BETWEEN_QUESTIONS_SECONDS", -1.0)
-    payload = job.id
+    """Even one that says nothing of how far it is."""
+    monkeypatch.setattr("service.contouring.shadow._LOOK_AGAIN_SECONDS", 0.01)
+    killed = threading.Event()
+    monkeypatch.setattr(room.background, "kill", killed.set)
+    job, payload = room.job(room.ct(1), **SHADOW), None
     for number in range(5):
         coming: list = []
-        room.models.meanwhile = lambda seed=number, come=coming: come.append(room.job(room.ct(10 + seed)))
-        again = room.shadow.contour(payload)
+
+        def meanwhile(seed: int = number, come: list = coming) -> None:
+            come.append(room.job(room.ct(10 + seed)))
+            assert killed.wait(30)
+            raise SegmentationFailed(MODEL_KILLED, "The model process was killed from outside.")
+
+        room.models.meanwhile = meanwhile
+        again = room.shadow.contour(payload or job.id)
         assert again is not None
         assert room.state(job) == (JobState.QUEUED, "shadow.gave-way")
         room.models.meanwhile = lambda: None
         room.worker.contour(coming[0].id)
         assert room.state(coming[0])[0] is JobState.DELIVERING
         payload = again.payload
+        killed.clear()
     assert payload == f"{job.id}#1"  # nothing failed
     assert room.shadow.contour(payload) is None
     assert room.state(job)[0] is JobState.DONE

@@ -13,6 +13,7 @@ from edited_sets import EditedSet
 from service.backlog.audit import AuditTrail
 from service.backlog.ledger import Ledger
 from service.dicom.ct_geometry import CtGeometry
+from service.dicom.structure_set_reader import read_structure_set
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,8 @@ class OurCt:
 @pytest.fixture(scope="session")
 def our_ct(tmp_path_factory: pytest.TempPathFactory) -> OurCt:
     series = ct_series(tmp_path_factory.mktemp("our-ct"))
-    return OurCt(series.geometry, structure_set(series, segmentation(pelvis())).encode())
+    encoded = structure_set(series, segmentation(pelvis())).encode()
+    return OurCt(CtGeometry.of_set(series.grid, read_structure_set(encoded)), encoded)
 
 
 @pytest.fixture

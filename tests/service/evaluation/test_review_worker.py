@@ -13,6 +13,8 @@ from pydicom.uid import generate_uid
 from review_desk import ReviewDesk
 
 from service.backlog.engine import EngineClient
+from service.backlog.erasure import Erasure
+from service.backlog.ledger import LedgerRefused
 from service.backlog.records import JobState, Mode, SeriesState
 from service.backlog.retention import Retention
 from service.config.site import Node
@@ -91,6 +93,20 @@ def test_a_set_waits_for_its_ct_and_for_the_contours_and_is_then_compared(desk):
     desk.contour(job, desk.encoded)
     assert desk.worker.review(again.payload) is None
     assert len(desk.ledger.find_reviewed_structures()) == 7
+
+
+def test_a_set_waits_for_a_candidate_in_the_shadow_a_day_and_no_longer(desk):
+    sent = desk.job("pelvis")
+    shadow = desk.job("shadow:pelvis", mode=Mode.SHADOW, contoured=False)
+    name = desk.receive(desk.edited(sent))
+    assert desk.worker.review(name) is not None
+    os.utime(desk.spool.structure_sets / f"{name}.dcm", (time.time() - 86500,) * 2)
+    assert desk.worker.review(name) is None
+    assert {row.job_id for row in desk.ledger.find_reviewed_structures()} == {sent.id}
+    desk.contour(shadow, desk.set_with_uid("shadow"), sent=False)
+    desk.review(desk.edited(sent))
+    rows = desk.ledger.find_reviewed_structures(protocol="pelvis", is_shadow=True)
+    assert {row.job_id for row in rows} == {shadow.id}, "the shadow's protocol is the one it stands beside"
 
 
 def test_a_ct_that_does_not_come_within_the_hour_is_another_one(desk):
@@ -172,7 +188,7 @@ def test_a_set_whose_ct_is_deleted_is_compared_all_the_same(desk):
 
 @pytest.mark.parametrize(
     ("gone", "code"),
-    [("rtstruct-generic.dcm", "review.ours-deleted"), ("ct-geometry.json", "review.ct-deleted")],
+    [("rtstruct-generic.dcm", "review.ours-deleted"), ("ct-grid.json", "review.ct-deleted")],
 )
 def test_what_cannot_be_compared_any_more_is_said(desk, gone, code):
     job = desk.job()
@@ -196,6 +212,39 @@ def test_a_set_that_was_set_aside_is_written_down_and_not_looked_at_again(desk):
     desk.worker.gave_up(name)
     assert only_set(desk).code == "review.set-aside"
     assert desk.worker.review(name) is None
+
+
+def test_a_set_is_compared_anew_after_a_name_was_added_and_keeps_its_grades(desk):
+    job = desk.job()
+    desk.review(desk.edited(job).without_codes().renumber().rename("Bladder", "Blase"))
+    rows = {row.structure: row for row in desk.ledger.find_reviewed_structures()}
+    assert (rows["Bladder"].code, rows["Bladder"].measures) == ("review.renamed", {})
+    with desk.ledger.begin() as conn:
+        desk.ledger.grade(conn, rows["Rectum"].id, "minor", "anna")
+    desk.configure("evaluation: {synonyms: {Bladder: [Blase]}}\n")
+    desk.worker.again(only_set(desk).id)
+    anew = {row.structure: row for row in desk.ledger.find_reviewed_structures(with_superseded=True)}
+    assert (anew["Bladder"].code, anew["Bladder"].matched_by) == (None, "synonym")
+    assert anew["Bladder"].measures["dsc"] == 1.0
+    assert {name: row.id for name, row in anew.items()} == {name: row.id for name, row in rows.items()}
+    assert anew["Rectum"].reader_grade == "minor"
+    desk.ledger.reviewed_file(only_set(desk).id).unlink()
+    with pytest.raises(LedgerRefused, match="deleted"):
+        desk.worker.again(only_set(desk).id)
+
+
+def test_erasing_a_patient_takes_the_reviews_files_and_every_hash(desk):
+    job = desk.job()
+    name = desk.receive(desk.edited(job))
+    desk.worker.review(name)
+    retention = Retention(desk.ledger, desk.spool, Node())
+    assert Erasure(desk.ledger, desk.spool, retention).of_patient("SOMEBODY").purged.files == 0
+    erased = Erasure(desk.ledger, desk.spool, retention).of_patient(str(desk.series.header.PatientID))
+    assert erased.purged.files == 1
+    found = only_set(desk)
+    assert (found.file, found.sha256) == ("", "")
+    assert desk.ledger.known_set_names() == {f"cleared.{found.id}"}
+    assert len(desk.ledger.find_reviewed_structures()) == 7
 
 
 def test_what_lies_in_the_spool_is_submitted_once(desk):

@@ -5,12 +5,14 @@ from __future__ import annotations
 import base64
 import io
 import json
+import ssl
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pydicom
 import pytest
+from certificates import Authority, Certificate
 from retrieval_desk import STUDY, UID, slices
 
 from service.retrieval.troubles import PullStopped
@@ -35,7 +37,7 @@ def file_of(ds: pydicom.Dataset) -> bytes:
 class ToldWeb:
     """A DICOMweb service: what it holds, how many it lists at once, and what to answer instead."""
 
-    def __init__(self) -> None:
+    def __init__(self, certificate: Certificate | None = None) -> None:
         self.holds = slices()
         self.page = 4
         self.status = 200
@@ -62,8 +64,14 @@ class ToldWeb:
                 pass
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
+        scheme = "http"
+        if certificate is not None:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(certificate.certificate, certificate.key)
+            self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
+            scheme = "https"
         threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
-        self.url = f"http://127.0.0.1:{self._server.server_port}/root/"
+        self.url = f"{scheme}://127.0.0.1:{self._server.server_port}/root/"
 
     def answer(self, target: str) -> tuple[str, bytes]:
         path, _, query = target.partition("?")
@@ -199,3 +207,26 @@ def test_parts_that_are_no_dicom_files(pull, web):
     result, node = pull()
     assert result.code in ("archive.not-dicom", "archive.not-a-ct")
     assert node.files() == 0
+
+
+def test_https_by_the_authority_that_is_trusted_and_by_the_name_that_is_wanted(make_node, tmp_path):
+    authority = Authority(tmp_path / "ca")
+    service = ToldWeb(authority.sign("archive", names=("vna.example",)))
+    trusted = {"trusted_certificates": str(authority.certificate)}
+    stranger = {
+        "trusted_certificates": str(Authority(tmp_path / "other").certificate),
+        "server_name": "vna.example",
+    }
+    codes = []
+    try:
+        for tls in (trusted | {"server_name": "vna.example"}, trusted, stranger, None):
+            more = {"tls": tls} if tls is not None else {}
+            node = make_node({"retrieve": "wado", "url": service.url, **more})
+            source = WebArchive(node.loaded.site.archives["pacs"], node.classes)
+            try:
+                codes += [each.code for each in node.run(source).pull([ROW])]
+            except PullStopped as stopped:
+                codes.append(stopped.code)
+    finally:
+        service.close()
+    assert codes == [None, "archive.tls-other-name", "archive.tls-not-trusted", "archive.tls-not-trusted"]

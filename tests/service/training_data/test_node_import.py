@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import pydicom
 import pytest
+import sqlalchemy as sa
 import yaml
 from training_export import BALLS, export, renamed
 
 from models.training.data_set import DataSet
+from service.backlog import ledger_tables as tables
 from service.backlog.ledger import Ledger
 from service.backlog.records import Mode, PatientIdentity, ReceivedSeries, SeriesState
 from service.backlog.review_records import NewStructure
@@ -91,6 +94,15 @@ class Node:
             ]
             self.ledger.add_reviewed_structures(conn, row, structures)
 
+    def forget(self) -> None:
+        """Deletes what the ledger says of the newest job, and on which CT its set was drawn."""
+        row = self.ledger.reviewed_sets()[0]
+        s, j = tables.series, tables.job
+        with self.ledger.begin() as conn:
+            conn.execute(sa.update(s).where(s.c.id == row.series_id).values(purged_at=3.0))
+            conn.execute(sa.update(j).where(j.c.series_id == row.series_id).values(state="done"))
+        assert self.ledger.delete_rows(time.time() + 60) == 1
+
     def data(self, name: str = "data", keep_aside: float = 0.2, track=None) -> tuple[DataSet, ImportReport]:
         out = self.folder / name
         report = ImportReport()
@@ -161,9 +173,17 @@ def test_what_is_not_taken_is_named_with_its_reason(node):
     series = pydicom.dcmread(next((node.storage / "spool" / "incoming" / "ct1").glob("*.dcm")))
     again = node.storage / "reviews" / "again" / "RS.dcm"
     node.write_down("ID1", series.SeriesInstanceUID, node.storage / "spool" / "incoming" / "ct1", again, {})
+    node.came_back("ID5", 5)
+    node.forget()
     data, report = node.data()
     assert len(data.names()) == 1
-    assert codes(report) == ["ct.purged", "review.not-approved", "review.older", "review.set-deleted"]
+    assert codes(report) == [
+        "ct.purged",
+        "review.no-ct",
+        "review.not-approved",
+        "review.older",
+        "review.set-deleted",
+    ]
 
 
 def test_who_is_kept_aside_stays_aside_whatever_comes(node):

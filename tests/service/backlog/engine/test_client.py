@@ -97,6 +97,7 @@ def test_rows_are_counted_by_queue_and_state(client):
         "deliver": {"enqueued": 1, "delayed": 1, "pending": 0, "max_recovery_attempts_exceeded": 0},
         "commit": {"enqueued": 0, "delayed": 0, "pending": 0, "max_recovery_attempts_exceeded": 0},
         "review": {"enqueued": 0, "delayed": 0, "pending": 0, "max_recovery_attempts_exceeded": 0},
+        "shadow": {"enqueued": 0, "delayed": 0, "pending": 0, "max_recovery_attempts_exceeded": 0},
     }
     assert set(client.counts()) == set(QUEUES)
     assert client.under_way() == {"contour:a:1", "deliver:1:1", "deliver:2:1"}

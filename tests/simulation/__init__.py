@@ -1,0 +1,1 @@
+"""Chances that nobody can work out on paper, drawn many times."""
