@@ -4,7 +4,7 @@
 # Their daemons are kept from starting: policy-rc.d is put in place for the time of the installation and restored.
 set -eu
 packages=
-need() { [ -x "$2" ] || packages="$packages $1"; }
+need() { [ -e "$2" ] || packages="$packages $1"; }
 need dcmtk /usr/bin/storescu
 need orthanc /usr/sbin/Orthanc
 need orthanc-dicomweb /usr/share/orthanc/plugins/libOrthancDicomWeb.so

@@ -23,8 +23,8 @@ from service.backlog.records import (
     SeriesState,
 )
 from service.config.reader import load
+from service.contouring.object_files import set_file
 from service.contouring.profiles import profile_named
-from service.contouring.worker import set_file
 from service.delivery.sender import Sender
 
 

@@ -13,8 +13,9 @@ from models.volume import Finding, Grid, Provenance, Segmentation, StructureFiel
 from service.config.site import Equipment
 from service.contouring.contours import contours_of
 from service.contouring.ct_series import CtSeries
+from service.contouring.instance_modules import Authorship
 from service.contouring.profiles import Profile, profile_named
-from service.contouring.rt_structure_set import Authorship, RtStructureSet
+from service.contouring.rt_structure_set import RtStructureSet
 from service.contouring.structure_names import kept_holes, rois_named
 from service.dicom.ct_writer import write_ct
 from service.dicom.patient_grids import patient_grid

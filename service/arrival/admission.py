@@ -70,7 +70,7 @@ def is_pulled(site: Site, calling: str, address: str) -> bool:
 def _answering(site: Site) -> set[str]:
     """Titles of destinations that call to say whether they keep what they acknowledged."""
     wanted = [each for each in site.destinations.values() if each.storage_commitment]
-    return {(each.commitment.ae_title or each.ae_title).strip() for each in wanted}
+    return {(each.commitment.ae_title or each.ae_title or "").strip() for each in wanted}
 
 
 def _judge_certificate(sender: Sender, connection: Connection) -> Rejection | None:

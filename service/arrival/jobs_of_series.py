@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+from service.backlog.delivery_records import newest_of
 from service.backlog.engine import CONTOUR, DELIVER
 from service.backlog.ledger import contour_key
 from service.backlog.ledger_deliveries import OPEN
@@ -193,4 +194,4 @@ class JobMaker:
         return None
 
     def _newest(self, conn: sa.Connection, job: Job) -> list[Delivery]:
-        return list({each.destination: each for each in self._ledger.deliveries(job.id, conn)}.values())
+        return newest_of(self._ledger.deliveries(job.id, conn))

@@ -29,6 +29,6 @@ def take_report(ledger: Ledger, notify: Notifies, ae_title: str, report: Report)
     _log.info("commitment.answered", job=delivery.job_id, destination=delivery.destination, state=state.value)
     if state is CommitmentState.REFUSED:
         _, sentence = failed[delivery.sop_instance_uid]
-        told = f"Structure set for {delivery.destination}, which had acknowledged it: {sentence}"
+        told = f"{delivery.heading}, which had acknowledged it: {sentence}"
         notify.tell("commitment.refused", f"{told} Look at it there, then resend.", delivery.job_id)
     return True

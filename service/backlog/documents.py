@@ -100,6 +100,7 @@ def _delivery_document(
     return {
         "delivery": delivery.id,
         "destination": delivery.destination,
+        "kind": delivery.kind.value,
         "generation": delivery.generation,
         "state": delivery.state.value,
         "sop_instance_uid": delivery.sop_instance_uid,

@@ -1,4 +1,4 @@
-"""The ledger's part for delivery: structure sets on their way, and every attempt."""
+"""The ledger's part for delivery: objects on their way, and every attempt."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ import sqlalchemy as sa
 
 from service.backlog import ledger_tables as tables
 from service.backlog.database import LedgerRefused, now
+from service.backlog.delivery_records import delivery_of, new_row, newest_of
 from service.backlog.ledger_jobs import JobLedger
 from service.backlog.records import DELIVERY_ARROWS, Delivery, DeliveryState, JobState
+from service.config.output_objects import ObjectKind
 
 OPEN: Final = frozenset(
     {DeliveryState.WAITING, DeliveryState.SENDING, DeliveryState.RETRYING, DeliveryState.HELD}
@@ -23,7 +25,7 @@ _OVERTAKEN: Final = frozenset(DeliveryState) - {DeliveryState.SENDING, DeliveryS
 class DeliveryLedger(JobLedger):
     """Deliveries and their attempts."""
 
-    def create_delivery(
+    def create_delivery(  # noqa: PLR0913 one row
         self,
         conn: sa.Connection,
         *,
@@ -32,8 +34,9 @@ class DeliveryLedger(JobLedger):
         file: Path,
         sop_instance_uid: str,
         state: DeliveryState = DeliveryState.WAITING,
+        kind: ObjectKind = ObjectKind.RTSTRUCT,
     ) -> Delivery:
-        """Create the delivery of (job, destination), or return the one that exists.
+        """Create the delivery of (job, destination, kind), or return the one that exists.
 
         A set that was contoured anew after the earlier delivery had ended is a new delivery, and so is one
         whose delivery had been given up: its job was tried again.
@@ -42,7 +45,7 @@ class DeliveryLedger(JobLedger):
             LedgerRefused: another set of the same job is still on its way there.
         """
         self.locked_job(conn, job_id)
-        latest = self._latest(conn, job_id, destination)
+        latest = self._latest(conn, job_id, destination, kind)
         if latest is not None:
             given_up = latest.state in {DeliveryState.CANCELLED, DeliveryState.DEAD}
             if latest.sop_instance_uid == sop_instance_uid and not given_up:
@@ -54,9 +57,9 @@ class DeliveryLedger(JobLedger):
                 )
                 raise LedgerRefused(code, sentence)
         generation = 1 if latest is None else latest.generation + 1
-        return self._insert(conn, (job_id, destination, generation), file, sop_instance_uid, state)
+        return self._insert(conn, (job_id, destination, kind, generation), file, sop_instance_uid, state)
 
-    def resend(
+    def resend(  # noqa: PLR0913 one row
         self,
         conn: sa.Connection,
         *,
@@ -65,8 +68,9 @@ class DeliveryLedger(JobLedger):
         file: Path | None = None,
         sop_instance_uid: str | None = None,
         who: str | None = None,
+        kind: ObjectKind = ObjectKind.RTSTRUCT,
     ) -> Delivery:
-        """Send a job's structure set again on purpose, as a new delivery; the caller submits it.
+        """Send one of a job's objects again on purpose, as a new delivery; the caller submits it.
 
         Without ``file`` it is the same instance as last time to that destination. If it is still on its way,
         that delivery is returned and nothing is added. The job becomes DELIVERING.
@@ -75,7 +79,7 @@ class DeliveryLedger(JobLedger):
             LedgerRefused: the set was never made for that destination, or has been purged.
         """
         job = self.locked_job(conn, job_id)
-        latest = self._latest(conn, job_id, destination)
+        latest = self._latest(conn, job_id, destination, kind)
         if latest is not None and latest.state in _TO_BE_SENT:
             return latest
         if file is None or sop_instance_uid is None:
@@ -97,7 +101,7 @@ class DeliveryLedger(JobLedger):
             self.move_delivery(conn, latest.id, DeliveryState.CANCELLED, who=who)
         generation = 1 if latest is None else latest.generation + 1
         return self._insert(
-            conn, (job_id, destination, generation), file, sop_instance_uid, DeliveryState.WAITING, who
+            conn, (job_id, destination, kind, generation), file, sop_instance_uid, DeliveryState.WAITING, who
         )
 
     def delivery(self, delivery_id: int, conn: sa.Connection | None = None) -> Delivery:
@@ -188,7 +192,8 @@ class DeliveryLedger(JobLedger):
             values = {"state": state.value, "last_status": status, "reason": code, "next_at": next_at}
             t = tables.delivery
             conn.execute(sa.update(t).where(t.c.id == delivery_id).values(**values, updated_at=now()))
-            facts = {"destination": row.destination, "attempt": n, "status": status, "state": state.value}
+            facts = {"destination": row.destination, "kind": row.kind.value, "attempt": n, "status": status,
+                     "state": state.value}  # fmt: skip
             self.add_event(conn, job_id=row.job_id, code=code, sentence=sentence, facts=facts)
             if when_delivered is not None and state is DeliveryState.DELIVERED:
                 when_delivered(conn)
@@ -235,19 +240,23 @@ class DeliveryLedger(JobLedger):
         job in any other state is left alone.
         """
         job = self.locked_job(conn, job_id)  # of two deliveries that end at once, the second sees the first
-        last = {each.destination: each for each in self.deliveries(job_id, conn)}  # the newest of each wins
-        states = {each.state for each in last.values()}
+        last = newest_of(self.deliveries(job_id, conn))
+        states = {each.state for each in last}
         if job.state is not JobState.DELIVERING or not states or states & OPEN:
             return job.state
         if DeliveryState.DEAD in states:
-            dead = next(each for each in last.values() if each.state is DeliveryState.DEAD)
-            sentence = f"The structure set did not reach {dead.destination}."
+            dead = next(each for each in last if each.state is DeliveryState.DEAD)
+            sentence = f"The {dead.noun} did not reach {dead.destination}."
             return self.move_job(conn, job_id, JobState.FAILED, code=dead.reason, sentence=sentence).state
         return self.move_job(conn, job_id, JobState.DONE).state
 
-    def _latest(self, conn: sa.Connection, job_id: str, destination: str) -> Delivery | None:
+    def _latest(
+        self, conn: sa.Connection, job_id: str, destination: str, kind: ObjectKind
+    ) -> Delivery | None:
         t = tables.delivery
-        query = sa.select(t).where(t.c.job_id == job_id, t.c.destination == destination)
+        query = sa.select(t).where(
+            t.c.job_id == job_id, t.c.destination == destination, t.c.kind == kind.value
+        )
         row = conn.execute(query.order_by(t.c.generation.desc())).mappings().first()
         return None if row is None else self._delivery_of(row)
 
@@ -263,37 +272,24 @@ class DeliveryLedger(JobLedger):
     def _insert(
         self,
         conn: sa.Connection,
-        key: tuple[str, str, int],
+        key: tuple[str, str, ObjectKind, int],
         file: Path,
         sop_instance_uid: str,
         state: DeliveryState,
         who: str | None = None,
     ) -> Delivery:
-        job_id, destination, generation = key
-        at = now()
-        values = {
-            "job_id": job_id,
-            "destination": destination,
-            "generation": generation,
-            "file": self._stored(file),
-            "sop_instance_uid": sop_instance_uid,
-            "state": state.value,
-            "attempts": 0,
-            "submissions": 1,
-            "created_at": at,
-            "updated_at": at,
-        }
+        job_id, destination, kind, generation = key
+        values = new_row(key, self._stored(file), sop_instance_uid, state, now())
         t = tables.delivery
         delivery_id = int(conn.execute(sa.insert(t).values(**values).returning(t.c.id)).scalar_one())
-        facts = {"destination": destination, "generation": generation, "state": state.value}
+        facts = {
+            "destination": destination,
+            "kind": kind.value,
+            "generation": generation,
+            "state": state.value,
+        }
         self.add_event(conn, job_id=job_id, code=f"delivery.{state.value}", facts=facts, who=who)
         return self.delivery(delivery_id, conn)
 
     def _delivery_of(self, row: sa.RowMapping) -> Delivery:
-        same: tuple[str, ...] = ("id", "job_id", "destination", "sop_instance_uid", "attempts", "last_status")
-        same += ("reason", "generation", "created_at", "updated_at", "next_at")
-        return Delivery(
-            **{name: row[name] for name in same},
-            file=self._found(row["file"]),
-            state=DeliveryState(row["state"]),
-        )
+        return delivery_of(row, self._found(row["file"]))

@@ -10,7 +10,7 @@ from typing import Final
 
 import sqlalchemy as sa
 
-SCHEMA_VERSION: Final = 4
+SCHEMA_VERSION: Final = 5
 """Each version has its step in :mod:`service.backlog.migrations`."""
 
 metadata = sa.MetaData(naming_convention={"ix": "ix_%(table_name)s_%(column_0_N_name)s"})
@@ -106,6 +106,7 @@ delivery = sa.Table(
     sa.Column("id", _serial, primary_key=True, autoincrement=True),
     sa.Column("job_id", sa.Text, sa.ForeignKey("job.id"), nullable=False, index=True),
     sa.Column("destination", sa.Text, nullable=False),
+    sa.Column("kind", sa.Text, nullable=False),
     sa.Column("generation", sa.Integer, nullable=False),
     sa.Column("file", sa.Text, nullable=False),
     sa.Column("sop_instance_uid", sa.Text, nullable=False, index=True),
@@ -117,7 +118,7 @@ delivery = sa.Table(
     sa.Column("created_at", sa.Double, nullable=False),
     sa.Column("updated_at", sa.Double, nullable=False),
     sa.Column("next_at", sa.Double),
-    sa.UniqueConstraint("job_id", "destination", "generation"),
+    sa.UniqueConstraint("job_id", "destination", "kind", "generation"),
 )
 
 attempt = sa.Table(

@@ -32,7 +32,7 @@ _GUARDS: Final = (
 
 def bring_up(conn: sa.Connection, found: int | None) -> None:
     """Run the steps from version ``found`` (None: the tables are new) to this program's."""
-    for version in range((found or 0) + 1, tables.SCHEMA_VERSION + 1):
+    for version in sorted(each for each in _STEPS if each > (found or 0)):
         _STEPS[version](conn)
     if found is None:
         conn.execute(sa.insert(tables.ledger_version).values(version=tables.SCHEMA_VERSION))
@@ -75,9 +75,35 @@ def _reviews(_conn: sa.Connection) -> None:
     """Version 4: tables of evaluation; nothing that was there changes."""
 
 
+def _several_objects(conn: sa.Connection) -> None:
+    """Version 5: a delivery says which object it brings; those that were there brought structure sets."""
+    t = tables.delivery
+    if "kind" in {each["name"] for each in sa.inspect(conn).get_columns(t.name)}:
+        return
+    if conn.dialect.name != "sqlite":
+        conn.exec_driver_sql("alter table delivery add column kind text not null default 'rtstruct'")
+        conn.exec_driver_sql("alter table delivery alter column kind drop default")
+        old = "delivery_job_id_destination_generation_key"
+        conn.exec_driver_sql(f"alter table delivery drop constraint if exists {old}")
+        conn.exec_driver_sql("alter table delivery add unique (job_id, destination, kind, generation)")
+        return
+    # SQLite cannot change what is unique: the rows move out and into a new table. What refers to them is
+    # checked when all of it is committed.
+    conn.exec_driver_sql("pragma defer_foreign_keys = on")
+    conn.exec_driver_sql("create table delivery_before_5 as select * from delivery")
+    conn.exec_driver_sql("drop table delivery")
+    t.create(conn)
+    names = ", ".join(column.name for column in t.columns if column.name != "kind")
+    conn.exec_driver_sql(
+        f"insert into delivery (kind, {names}) select 'rtstruct', {names} from delivery_before_5"  # noqa: S608
+    )
+    conn.exec_driver_sql("drop table delivery_before_5")
+
+
 _STEPS: Final[dict[int, Callable[[sa.Connection], None]]] = {
     1: _first,
     2: _append_only,
     3: _commitments,
     4: _reviews,
+    5: _several_objects,
 }

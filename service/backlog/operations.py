@@ -14,11 +14,13 @@ import sqlalchemy as sa
 
 from service.backlog.commitment_records import AskedState, CommitmentState
 from service.backlog.database import now
+from service.backlog.delivery_records import newest_of
 from service.backlog.engine import COMMIT, CONTOUR, DELIVER, SHADOW, EngineClient
 from service.backlog.ledger import Ledger, LedgerRefused, contour_key, deliver_key
 from service.backlog.ledger_deliveries import OPEN
 from service.backlog.records import Delivery, DeliveryState, Job, JobState, Mode
 from service.backlog.trial_names import is_shadow
+from service.config.output_objects import ObjectKind
 
 _WANT_SENDING: Final = (DeliveryState.WAITING, DeliveryState.RETRYING, DeliveryState.SENDING)
 _WANT_CONTOURING: Final = (JobState.QUEUED, JobState.CONTOURING)
@@ -48,7 +50,7 @@ class Operations:
             dead = [each for each in self._newest(conn, job_id) if each.state is DeliveryState.DEAD]
             if job.state is JobState.FAILED and dead:
                 for each in dead:
-                    self._send_again(conn, job, each.destination)
+                    self._send_again(conn, job, each.destination, each.kind)
             else:
                 self._contour_again(conn, job, code="job.retried")
             return self._ledger.job(job_id, conn)
@@ -118,11 +120,26 @@ class Operations:
             return self._ledger.change_job(conn, job_id, priority=priority, who=self._who)
 
     def resend(
-        self, job_id: str, destination: str, file: Path | None = None, sop_instance_uid: str | None = None
+        self,
+        job_id: str,
+        destination: str,
+        file: Path | None = None,
+        sop_instance_uid: str | None = None,
+        kind: ObjectKind = ObjectKind.RTSTRUCT,
     ) -> Delivery:
-        """Send a job's structure set again; see :meth:`Ledger.resend` for what is sent and refused."""
+        """Send ``file`` of that kind, or without one everything that went there before, again.
+
+        Returns:
+            The first of the deliveries; see :meth:`Ledger.resend` for what is refused.
+        """
         with self._ledger.begin() as conn:
-            return self._send_again(conn, self._ledger.job(job_id, conn), destination, file, sop_instance_uid)
+            job = self._ledger.job(job_id, conn)
+            kinds = [kind]
+            if file is None:
+                went = [each for each in self._newest(conn, job_id) if each.destination == destination]
+                kinds = [each.kind for each in went] or kinds
+            made = [self._send_again(conn, job, destination, each, file, sop_instance_uid) for each in kinds]
+            return made[0]
 
     def set_aside(self, queue: str, payload: str) -> None:
         """What the ledger says of a row that the engine gave up; for :class:`EngineWorker`'s ``on_dead``."""
@@ -208,8 +225,8 @@ class Operations:
             raise LedgerRefused("job.overtaken", refusal)
 
     def _newest(self, conn: sa.Connection, job_id: str) -> list[Delivery]:
-        """The newest delivery to each destination."""
-        return list({each.destination: each for each in self._ledger.deliveries(job_id, conn)}.values())
+        """The newest delivery of each object to each destination."""
+        return newest_of(self._ledger.deliveries(job_id, conn))
 
     def _contour_again(self, conn: sa.Connection, job: Job, code: str) -> None:
         if self._ledger.series(job.series_id, conn).purged_at is not None:
@@ -223,6 +240,7 @@ class Operations:
         conn: sa.Connection,
         job: Job,
         destination: str,
+        kind: ObjectKind,
         file: Path | None = None,
         sop_instance_uid: str | None = None,
     ) -> Delivery:
@@ -237,6 +255,7 @@ class Operations:
             file=file,
             sop_instance_uid=sop_instance_uid,
             who=self._who,
+            kind=kind,
         )
         if delivery.id not in known:
             key = deliver_key(delivery.id)

@@ -7,6 +7,10 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
+from service.backlog.delivery_records import DELIVERY_ARROWS as DELIVERY_ARROWS
+from service.backlog.delivery_records import Delivery as Delivery
+from service.backlog.delivery_records import DeliveryState as DeliveryState
+
 
 @dataclass(frozen=True, slots=True, repr=False)
 class ReceivedInstance:
@@ -190,31 +194,6 @@ JOB_ARROWS: Final[dict[JobState, frozenset[JobState]]] = {
 }
 
 
-class DeliveryState(StrEnum):
-    """Where one structure set for one destination is."""
-
-    WAITING = "waiting"
-    SENDING = "sending"
-    RETRYING = "retrying"
-    HELD = "held"
-    DELIVERED = "delivered"
-    DEAD = "dead"
-    CANCELLED = "cancelled"
-
-
-DELIVERY_ARROWS: Final[dict[DeliveryState, frozenset[DeliveryState]]] = {
-    DeliveryState.WAITING: frozenset(DeliveryState) - {DeliveryState.WAITING, DeliveryState.RETRYING},
-    DeliveryState.SENDING: frozenset(DeliveryState) - {DeliveryState.WAITING},
-    DeliveryState.RETRYING: frozenset(DeliveryState) - {DeliveryState.RETRYING, DeliveryState.DELIVERED},
-    DeliveryState.HELD: frozenset(
-        {DeliveryState.WAITING, DeliveryState.DELIVERED, DeliveryState.DEAD, DeliveryState.CANCELLED}
-    ),
-    DeliveryState.DELIVERED: frozenset(),
-    DeliveryState.DEAD: frozenset({DeliveryState.CANCELLED}),
-    DeliveryState.CANCELLED: frozenset({DeliveryState.DELIVERED}),
-}
-
-
 @dataclass(frozen=True, slots=True, repr=False)
 class Job:
     """One series to be contoured by one protocol.
@@ -262,37 +241,3 @@ class Job:
     created_at: float = 0.0
     updated_at: float = 0.0
     contoured: bool = False
-
-
-@dataclass(frozen=True, slots=True, repr=False)
-class Delivery:
-    """One structure set on its way to one destination.
-
-    Attributes:
-        id: row in the ledger.
-        job_id: what it came from.
-        destination: name in the configuration.
-        file: the encoded RTSTRUCT; its bytes never change once written.
-        sop_instance_uid: fixed before the first attempt.
-        state: where it is.
-        attempts: how often it was tried.
-        last_status: DIMSE status of the last attempt, None if there was no response.
-        reason: code of the last failure.
-        generation: 1, and one more for each time it was sent again on purpose.
-        created_at, updated_at: seconds since the epoch; giving up counts from the first.
-        next_at: when it is tried again, if it is.
-    """
-
-    id: int
-    job_id: str
-    destination: str
-    file: Path
-    sop_instance_uid: str
-    state: DeliveryState
-    attempts: int
-    last_status: int | None = None
-    reason: str | None = None
-    generation: int = 1
-    created_at: float = 0.0
-    updated_at: float = 0.0
-    next_at: float | None = None

@@ -12,6 +12,7 @@ from rich.table import Table
 
 from service.backlog.records import DeliveryState
 from service.command_line.tables import printable
+from service.config.output_objects import ObjectKind
 
 if TYPE_CHECKING:
     from service.backlog.ledger import JobLine, Story
@@ -139,7 +140,8 @@ def _deliveries_table(story: Story, zone: str) -> Table:
     table = Table("To", "State", "Attempt", "Began", "Took", "Status", "Outcome")
     for delivery, attempts in story.deliveries:
         again = "" if delivery.generation == 1 else f" (sent again, no. {delivery.generation})"
-        _row(table, f"{delivery.destination}{again}", _state(delivery, story), "", "", "", "", "")
+        what = "" if delivery.kind is ObjectKind.RTSTRUCT else f", {delivery.noun}"
+        _row(table, f"{delivery.destination}{what}{again}", _state(delivery, story), "", "", "", "", "")
         for each in attempts:
             took = "" if each.ended_at is None else f"{each.ended_at - each.started_at:.1f} s"
             answer = "" if each.status is None else f"0x{each.status:04X}"

@@ -35,6 +35,10 @@ def echo(
     names = list(loaded.site.destinations) if destination is None else [destination]
     silent = False
     for name in names:
+        at = loaded.destination(name)
+        if every and at is not None and at.ae_title is None:
+            print(f"{name} ({at.address}): not asked, it is no Storage SCP")
+            continue
         peer = _peer(loaded, name)
         found = verify(peer)
         silent |= not found.stored

@@ -12,9 +12,10 @@ from models.volume import Provenance, Segmentation
 from service.config.site import Equipment
 from service.contouring.contours import contours_of
 from service.contouring.ct_series import CtSeries
+from service.contouring.instance_modules import Authorship
 from service.contouring.profiles import profile_named
 from service.contouring.read_back import check
-from service.contouring.rt_structure_set import Authorship, RtStructureSet
+from service.contouring.rt_structure_set import RtStructureSet
 from service.contouring.structure_names import kept_holes, rois_named
 from service.dicom import commissioning_phantom
 from service.dicom.commissioning_phantom import Mark, mark_field

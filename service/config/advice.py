@@ -21,6 +21,7 @@ from service.config.consistency import SENDER
 from service.config.criteria import compile_criterion, folded
 from service.config.document import read_document
 from service.config.mistakes import KeyPath, Mistake, key_text, listed
+from service.config.output_advice import output_warnings
 from service.config.reader import LoadedSite
 from service.config.route_section import Route
 from service.config.tls_sections import tls_sections
@@ -56,7 +57,7 @@ def warnings_of(
     """
     document = read_document(loaded.text)
     checks = [_listening, _senders, _routes, _modes, _hosts, _own_titles, _storage, _console, _openid, _mail]
-    checks += [_certificates, _archives, _extras]
+    checks += [_certificates, _archives, _extras, output_warnings]
     if connect:
         checks.append(_connections)
     said = [*also, *(found for check in checks for found in check(loaded))]
@@ -154,7 +155,9 @@ def _extras(loaded: LoadedSite) -> _Said:
 
 def _hosts(loaded: LoadedSite) -> _Said:
     places: list[tuple[KeyPath, str]] = [
-        (("destinations", name, "host"), one.host) for name, one in loaded.site.destinations.items()
+        (("destinations", name, "host"), one.host)
+        for name, one in loaded.site.destinations.items()
+        if one.host is not None
     ]
     places += [
         (("senders", title, "host"), sender.host)
@@ -180,6 +183,8 @@ def _own_titles(loaded: LoadedSite) -> _Said:
             yield ("senders", title), "is the node's own AE title; most systems cannot tell the two apart"
     for name, destination in loaded.site.destinations.items():
         path = ("destinations", name)
+        if destination.ae_title is None:
+            continue
         here = destination.host in ("localhost", "127.0.0.1", "::1", loaded.site.node.bind)
         if here and destination.port == loaded.site.node.port:
             yield path, "is the node itself: structure sets would come back to it"
@@ -276,7 +281,9 @@ def _network_file_system(folder: Path) -> str | None:
 
 def _connections(loaded: LoadedSite) -> _Said:
     places: list[tuple[KeyPath, str, int]] = [
-        (("destinations", name), one.host, one.port) for name, one in loaded.site.destinations.items()
+        (("destinations", name), one.host, one.port)
+        for name, one in loaded.site.destinations.items()
+        if one.host is not None and one.port is not None
     ]
     if loaded.site.node.database != "sqlite":
         url = urlsplit(loaded.site.node.database)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from service.config.consistency import Cross
 from service.config.criteria import folded
+from service.config.cross import Cross
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

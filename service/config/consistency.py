@@ -6,11 +6,13 @@ Works on the file's tree, not on the validated site, so that a mistake in one ke
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Final
 
 from service.config.criteria import AE_KEYS, CriterionInvalid, check_keyword, folded, read_entry
+from service.config.cross import Cross
 from service.config.document import Document
-from service.config.mistakes import KeyPath, Mistake, did_you_mean, key_text, listed
+from service.config.mistakes import KeyPath, Mistake, did_you_mean, listed
+from service.config.output_checks import check_outputs
 from service.config.plain_text import EMPTY, truth
 from service.config.schema import allowed_at
 from service.config.tps_profile import BUILT_IN
@@ -20,65 +22,12 @@ SENDER: Final = "sender"
 _WILDCARDS: Final = frozenset("*?")
 
 
-class Cross:
-    """The tree and the mistakes found in it; every look-up tolerates a tree of any shape."""
-
-    def __init__(self, document: Document) -> None:
-        self.document = document
-        self.mistakes: list[Mistake] = []
-
-    def at(self, *path: str | int) -> Any:  # noqa: ANN401 - whatever the file holds there, None if nothing
-        """What the file holds at ``path``."""
-        value: Any = self.document.tree
-        for step in path:
-            if isinstance(value, dict):
-                value = value.get(step)
-            elif isinstance(value, list) and isinstance(step, int) and step < len(value):
-                value = value[step]
-            else:
-                return None
-        return value
-
-    def keys(self, *path: str | int) -> list[str]:
-        """Keys of the section at ``path``."""
-        value = self.at(*path)
-        return list(value) if isinstance(value, dict) else []
-
-    def indices(self, *path: str | int) -> range:
-        """Indices of the list at ``path``."""
-        value = self.at(*path)
-        return range(len(value)) if isinstance(value, list) else range(0)
-
-    def texts(self, *path: str | int) -> Iterator[tuple[KeyPath, str]]:
-        """The text at ``path``, or each text of the list there."""
-        value = self.at(*path)
-        if isinstance(value, str):
-            yield path, value
-        for index in self.indices(*path):
-            if isinstance(self.at(*path, index), str):
-                yield (*path, index), self.at(*path, index)
-
-    def say(self, path: KeyPath, sentence: str) -> None:
-        """Record a mistake."""
-        self.mistakes.append(Mistake(self.document.line(path), key_text(path), sentence))
-
-    def same(self, entries: Iterator[tuple[KeyPath, str]], what: str) -> None:
-        """Record each name that another one equals ignoring case and blanks at its ends."""
-        first: dict[str, KeyPath] = {}
-        for path, name in entries:
-            earlier = first.setdefault(folded(name), path)
-            if earlier != path:
-                line = self.document.line(earlier)
-                self.say(
-                    path, f"found '{name}', {what} on line {line} ignoring case; allowed: names that differ"
-                )
-
-
 def cross_mistakes(document: Document) -> list[Mistake]:
     """Every mistake between sections."""
     cross = Cross(document)
     _ae_titles(cross)
     _destinations(cross)
+    check_outputs(cross)
     _transport_security(cross)
     _certificate(cross)
     _profiles(cross)
@@ -127,8 +76,14 @@ def _destinations(cross: Cross) -> None:
     for name in names:
         if folded(name) == SENDER:
             cross.say(("destinations", name), "`sender` means the peer that sent the CT; choose another name")
-        peer = tuple(folded(str(cross.at("destinations", name, key))) for key in ("ae_title", "host", "port"))
-        if peers.setdefault(peer, name) != name and "none" not in peer:
+        keys = ("ae_title", "host", "port")
+        peer: tuple[str, ...] = tuple(folded(str(cross.at("destinations", name, key))) for key in keys)
+        if "none" in peer:
+            place = cross.at("destinations", name, "folder") or cross.at(
+                "destinations", name, "dicomweb", "url"
+            )
+            peer = (str(place),)
+        if peers.setdefault(peer, name) != name and peer != ("None",):
             sentence = (
                 f"is the same peer as {peers[peer]}, which would get every set twice; keep one of the two"
             )

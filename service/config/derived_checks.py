@@ -8,7 +8,7 @@ from typing import Final
 
 from pydantic import ValidationError
 
-from service.config.consistency import Cross
+from service.config.cross import Cross
 from service.config.derivation import DerivedStructure, cycle_in
 from service.config.document import Document
 from service.config.mistakes import KeyPath, Mistake

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from models.card import BundleError, Card, read_card
 from models.catalog import bundle_folders, find_bundle
-from service.config.consistency import Cross
+from service.config.cross import Cross
 from service.config.derived_checks import sources_named
 from service.config.document import Document
 from service.config.mistakes import KeyPath, Mistake, did_you_mean, listed

@@ -21,6 +21,7 @@ _SECTIONS: Final[tuple[tuple[str, KeyPath], ...]] = (
     ("console.oidc", ("console", "oidc")),
     ("senders.AE_TITLE", ("senders", "AE_TITLE")),
     ("destinations.NAME", ("destinations", "NAME")),
+    ("destinations.NAME.dicomweb", ("destinations", "NAME", "dicomweb")),
     ("destinations.NAME.retry", ("destinations", "NAME", "retry")),
     ("destinations.NAME.tls", ("destinations", "NAME", "tls")),
     ("destinations.NAME.commitment", ("destinations", "NAME", "commitment")),

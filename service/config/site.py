@@ -11,6 +11,9 @@ from pydantic import Field
 
 from service.config.archive_section import Archive
 from service.config.console_section import ConsoleSection
+from service.config.destination_section import Backoff as Backoff
+from service.config.destination_section import CommitmentPeer as CommitmentPeer
+from service.config.destination_section import Destination as Destination
 from service.config.evaluation_section import EvaluationSection
 from service.config.field_types import (
     AeTitle,
@@ -35,7 +38,7 @@ from service.config.notify_section import Notify
 from service.config.protocol import Protocol
 from service.config.route_section import Route
 from service.config.section import Section
-from service.config.tps_profile import Holes, ProfileRules, TpsProfile, TransferSyntax
+from service.config.tps_profile import TpsProfile
 from service.config.transport_security import ClientTls, ServerTls
 
 
@@ -207,59 +210,6 @@ class Sender(Section):
         description="SHA-256 of the certificates it may show; it may then call over TLS only",
     )
     tls: ClientTls | None = Field(default=None, description="TLS when we call it at `port`")
-
-
-class Backoff(Section):
-    """When a failed delivery is tried again."""
-
-    first_seconds: Seconds = Field(default=5.0, description="wait before the second attempt")
-    factor: float = Field(default=2.0, ge=1, description="each wait is this many times the last")
-    longest_seconds: Seconds = Field(default=900.0, description="longest wait")
-    give_up_hours: float = Field(
-        default=48.0, gt=0, description="hours after which a delivery becomes a dead letter"
-    )
-
-
-class CommitmentPeer(Section):
-    """Storage commitment (PS3.4 Annex J): whom to ask, if not the destination's own AE, and for how long."""
-
-    ae_title: AeTitle | None = Field(default=None, description="AE title that is asked and that answers")
-    host: Host | None = Field(default=None, description="its host name or address")
-    port: PeerPort | None = Field(default=None, description="its TCP port")
-    answer_hours: float = Field(
-        default=1.0, gt=0, description="hours to wait for its answer before it is asked again"
-    )
-    give_up_hours: float = Field(
-        default=48.0, gt=0, description="hours after which it is asked no more and a person is told"
-    )
-
-
-class Destination(Section):
-    """A Storage SCP that gets structure sets."""
-
-    ae_title: AeTitle = Field(description="its AE title")
-    host: Host = Field(description="host name or address")
-    port: PeerPort = Field(description="TCP port")
-    calling_ae_title: AeTitle | None = Field(
-        default=None, description="AE title we call with, if not the node's"
-    )
-    profile: Profile = Field(default="generic", description="whose rules the structure set follows")
-    rules: ProfileRules = Field(
-        default_factory=ProfileRules, description="rules that differ from the profile's for this destination"
-    )
-    holes: Holes | None = Field(default=None, description="how holes are written, if not as the profile says")
-    transfer_syntax: TransferSyntax | None = Field(
-        default=None, description="encoding, if not as the profile says"
-    )
-    timeout_seconds: Seconds = Field(default=30.0, description="deadline of connecting and of every answer")
-    tls: ClientTls | None = Field(default=None, description="send over TLS")
-    retry: Backoff = Field(default_factory=Backoff, description="when a failed delivery is tried again")
-    storage_commitment: bool = Field(
-        default=False, description="ask it to commit itself to keep what it has acknowledged"
-    )
-    commitment: CommitmentPeer = Field(
-        default_factory=CommitmentPeer, description="whom to ask for that, and for how long"
-    )
 
 
 class Site(Section):

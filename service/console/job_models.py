@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, Field, StringConstraints
 
 from service.backlog.records import DeliveryState, JobState, SeriesState
+from service.config.output_objects import ObjectKind
 
 
 class Patient(BaseModel):
@@ -88,10 +89,11 @@ class AttemptOut(BaseModel):
 
 
 class DeliveryOut(BaseModel):
-    """A structure set on its way to one destination."""
+    """An object on its way to one destination."""
 
     delivery: int
     destination: str
+    kind: ObjectKind
     generation: int
     state: DeliveryState
     sop_instance_uid: str

@@ -12,6 +12,7 @@ import numpy as np
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, Field
 
+from service.config.output_objects import ObjectKind
 from service.console.callers import Reader, premises_of
 from service.console.job_api import JobId
 from service.console.refusals import ERRORS, ConsoleRefused
@@ -130,7 +131,8 @@ def _series(request: Request, job: Job) -> CtSeries:
 def _structure_set_file(request: Request, job: str) -> tuple[str | None, Path | None]:
     """The newest structure set of a job that is still on disk, and to where it goes if anywhere."""
     premises = premises_of(request)
-    there = [each for each in premises.ledger.deliveries(job) if each.file.exists()]
+    sets = [each for each in premises.ledger.deliveries(job) if each.kind is ObjectKind.RTSTRUCT]
+    there = [each for each in sets if each.file.exists()]
     if there:
         return there[-1].destination, there[-1].file
     made = sorted((premises.storage / "jobs" / job).glob("rtstruct*.dcm"))  # in shadow, or a trial

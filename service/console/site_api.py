@@ -62,6 +62,8 @@ def destinations(request: Request, _: Reader) -> list[DestinationOut]:
                 ae_title=at.ae_title,
                 host=at.host,
                 port=at.port,
+                address=at.address,
+                objects=list(at.objects),
                 profile=at.profile,
                 deliveries=dict(last.deliveries) if last else {},
                 last_success=iso(last.last_success_at, zone) if last else None,
@@ -76,7 +78,7 @@ def destinations(request: Request, _: Reader) -> list[DestinationOut]:
 @router.post("/destinations/{name}/echo", tags=["destinations"])
 def echo(request: Request, caller: Operator, name: Annotated[str, Path(max_length=64)]) -> EchoOut:
     """Ask a destination by C-ECHO whether it is there."""
-    from service.delivery.storage_scu import Peer
+    from service.delivery.association import peer_of
     from service.delivery.storage_scu import echo as verify
     from service.node.resending import destination_named
 
@@ -84,7 +86,7 @@ def echo(request: Request, caller: Operator, name: Annotated[str, Path(max_lengt
     loaded = premises.loaded()
     at = destination_named(loaded, name)
     title = at.calling_ae_title or loaded.site.node.ae_title
-    found = verify(Peer(at.ae_title, at.host, at.port, title, at.timeout_seconds))
+    found = verify(peer_of(at, title))
     facts = {"destination": name, "outcome": found.code}
     premises.audit.record(
         "destination.echoed", who=caller.who, address=caller.address, succeeded=found.stored, facts=facts

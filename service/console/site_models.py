@@ -35,9 +35,11 @@ class DestinationOut(BaseModel):
     """A destination of the configuration and how it went there last."""
 
     name: str
-    ae_title: str
-    host: str
-    port: int
+    ae_title: str | None
+    host: str | None
+    port: int | None
+    address: str
+    objects: list[str]
     profile: str
     deliveries: dict[str, int]
     last_success: str | None

@@ -24,11 +24,12 @@ from service.config.reader import LoadedSite
 from service.contouring.contours import contours_of
 from service.contouring.ct_series import CtSeries, Limits
 from service.contouring.derivation.rois import all_rois
+from service.contouring.instance_modules import Authorship
 from service.contouring.point_budget import moved_too_far, within_budget
 from service.contouring.profiles import Profile, profile_key
 from service.contouring.read_back import DIFFERS, check
 from service.contouring.receiver_checks import colored, notes_of, refuse_slices
-from service.contouring.rt_structure_set import Authorship, RtStructureSet
+from service.contouring.rt_structure_set import RtStructureSet
 from service.contouring.second_look import looked_at
 from service.contouring.several_models import Share, left_out, merged, shares_of
 from service.contouring.structure_names import Roi, kept_holes
@@ -94,7 +95,6 @@ class ContouredCt:
         Raises:
             StructureSetInvalid: it cannot be made, or differs from the segmentation when read back.
         """
-        node = loaded.site.node
         stages = stages or Stages()
         refuse_slices(self.series, profile)
         rois = colored(self.rois, profile)
@@ -107,17 +107,7 @@ class ContouredCt:
             )
             contours, moved_mm = within_budget(contours, profile)
         of_receiver = notes_of(self.series, profile, max(moved_mm, profile.tolerance_mm))
-        authorship = Authorship(
-            sop_instance_uid=derived_uid(node.uid_root, origin.key, profile_key(profile), "instance"),
-            series_instance_uid=derived_uid(node.uid_root, origin.key, profile_key(profile), "series"),
-            made_at=origin.made_at,
-            label=self.protocol.label,
-            equipment=node.equipment,
-            software_version=version("delineate"),
-            series_description=self.protocol.series_description,
-            replaces=origin.replaces,
-            notes=tuple(dict.fromkeys((*of_receiver, *self.series.notes, *origin.notes))),
-        )
+        authorship = self.authorship(loaded, origin, profile_key(profile), of_receiver)
         with stages.stage("encode"):
             made = RtStructureSet(self.series, contours, self.segmentation, rois, authorship, profile)
             encoded = made.encode()
@@ -129,6 +119,23 @@ class ContouredCt:
                     raise moved_too_far(moved_mm) from error
                 raise
         return encoded
+
+    def authorship(
+        self, loaded: LoadedSite, origin: SetOrigin, what: str, notes: Sequence[str] = ()
+    ) -> Authorship:
+        """Who makes ``what`` of this CT, under UIDs that depend on the origin and on it alone."""
+        node = loaded.site.node
+        return Authorship(
+            sop_instance_uid=derived_uid(node.uid_root, origin.key, what, "instance"),
+            series_instance_uid=derived_uid(node.uid_root, origin.key, what, "series"),
+            made_at=origin.made_at,
+            label=self.protocol.label,
+            equipment=node.equipment,
+            software_version=version("delineate"),
+            series_description=self.protocol.series_description,
+            replaces=origin.replaces,
+            notes=tuple(dict.fromkeys((*notes, *self.series.notes, *origin.notes))),
+        )
 
 
 def limits_of(loaded: LoadedSite) -> Limits:

@@ -25,7 +25,7 @@ def roi_item(number: int, name: str, description: str, made_by: Provenance) -> D
     item.ROIDescription = description
     item.ROIGenerationAlgorithm = "AUTOMATIC"
     item.ROIGenerationDescription = f"{made_by.model} {made_by.version}, sha256 {made_by.sha256[:16]}"[:64]
-    item.ROIDerivationAlgorithmIdentificationSequence = _algorithm(made_by)
+    item.ROIDerivationAlgorithmIdentificationSequence = algorithm_of(made_by)
     if made_by.model == DERIVED:
         operations = codes.cid7162.MorphologicalOperations
         item.DerivationCodeSequence = [
@@ -34,7 +34,7 @@ def roi_item(number: int, name: str, description: str, made_by: Provenance) -> D
     return item
 
 
-def _algorithm(made_by: Provenance) -> highdicom.AlgorithmIdentificationSequence:
+def algorithm_of(made_by: Provenance) -> highdicom.AlgorithmIdentificationSequence:
     """Algorithm Identification Macro (PS3.3 Table 10-19), its family from CID 7162."""
     family = codes.cid7162
     is_classical = made_by.model in _CLASSICAL_MODELS
@@ -66,13 +66,16 @@ def observation_item(number: int, roi: Roi, name: str) -> Dataset:
     item.RTROIInterpretedType = roi.known.interpreted_type
     item.ROIInterpreter = ""
     if roi.known.code is not None:
-        identification = _concept(roi.known.code)
+        identification = concept_of(roi.known.code)
         if roi.known.laterality is not None:
-            identification.SegmentedPropertyTypeModifierCodeSequence = [_concept(roi.known.laterality.value)]
-        item.SegmentedPropertyCategoryCodeSequence = [_concept(roi.known.category)]
+            identification.SegmentedPropertyTypeModifierCodeSequence = [
+                concept_of(roi.known.laterality.value)
+            ]
+        item.SegmentedPropertyCategoryCodeSequence = [concept_of(roi.known.category)]
         item.RTROIIdentificationCodeSequence = [identification]
     return item
 
 
-def _concept(code: Code) -> Dataset:
+def concept_of(code: Code) -> highdicom.sr.CodedConcept:
+    """The code as an item of a sequence."""
     return highdicom.sr.CodedConcept(code.value, code.scheme, code.meaning)

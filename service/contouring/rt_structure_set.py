@@ -6,31 +6,31 @@ What the CT says of patient and study is copied byte for byte with its character
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
 from io import BytesIO
 from typing import Final
 
 import highdicom
 from pydicom import Dataset, dcmwrite
-from pydicom.dataelem import RawDataElement
-from pydicom.tag import Tag
-from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian, RTStructureSetStorage
+from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian, RTStructureSetStorage
 
 from models.volume import Segmentation, Severity
-from service.config.site import Equipment
 from service.contouring.contour_encoding import encoded_images, encoded_roi_contours
 from service.contouring.contours import Contour, ContourSet
 from service.contouring.ct_series import CtSeries
+from service.contouring.instance_modules import (
+    Authorship,
+    add_equipment,
+    add_raw_sequence,
+    add_times,
+    copy_patient_and_study,
+)
 from service.contouring.iod_tables import read_module_by_module
 from service.contouring.profiles import Profile
-from service.contouring.roi_items import MODEL_NAME, observation_item, roi_item
+from service.contouring.roi_items import observation_item, roi_item
 from service.contouring.set_texts import Replaced, SetTexts
 from service.contouring.structure_names import Roi, written_names
 from service.dicom.character_sets import character_set_of, plain
-from service.dicom.copied_attributes import acquisition_equipment, patient_and_study
 from service.dicom.element_encoder import ElementEncoder, value_bytes
-from service.dicom.uids import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from service.errors import StructureSetInvalid
 
 SERIES_NUMBER: Final = 9001
@@ -42,33 +42,6 @@ PATIENT_UNNAMED: Final = "structure-set.patient-unnamed"
 
 _DETACHED_STUDY: Final = "1.2.840.10008.3.1.2.3.1"
 """Detached Study Management: retired, and still what readers look for in the RT Referenced Study Sequence."""
-
-
-@dataclass(frozen=True, slots=True, repr=False)
-class Authorship:
-    """Who makes a structure set, when, and under which UIDs.
-
-    Attributes:
-        sop_instance_uid, series_instance_uid: fixed before anything is sent, so that a repeat is the same
-            instance (``derived_uid``).
-        made_at: with the site's time zone.
-        label: Structure Set Label, at most 16 characters.
-        equipment: what the configuration calls this node.
-        software_version: of this program.
-        series_description: if absent, the label and the model.
-        replaces: the set that this one takes the place of.
-        notes: sentences about the CT that people must read.
-    """
-
-    sop_instance_uid: str
-    series_instance_uid: str
-    made_at: datetime
-    label: str
-    equipment: Equipment
-    software_version: str
-    series_description: str | None = None
-    replaces: Replaced | None = None
-    notes: tuple[str, ...] = ()
 
 
 class RtStructureSet(highdicom.SOPClass):
@@ -95,9 +68,6 @@ class RtStructureSet(highdicom.SOPClass):
         authorship: Authorship,
         profile: Profile,
     ) -> None:
-        if authorship.made_at.tzinfo is None:
-            message = "made_at has no time zone"
-            raise ValueError(message)
         explicit = profile.transfer_syntax == "explicit"
         super().__init__(
             study_instance_uid=series.study_instance_uid,
@@ -124,17 +94,15 @@ class RtStructureSet(highdicom.SOPClass):
             slices=len(series.references),
             made_by=segmentation.made_by,
         )
-        self._add_equipment(authorship, texts.models(), series.header)
+        add_equipment(self, series.header, authorship, texts.models(), self._encoder)
         self._add_texts(authorship, texts, profile)
-        self._add_times(authorship.made_at, value_bytes(series.header, "TimezoneOffsetFromUTC"))
+        add_times(self, series.header, authorship.made_at, "InstanceCreation", "Series", "StructureSet")
         self._add_references(series)
         if authorship.replaces is not None and profile.predecessor:
             self.PredecessorStructureSetSequence = [_predecessor(authorship.replaces)]
         names = written_names(rois, self._repertoire, profile.names)
         self._add_rois(_drawn(contours, rois), names, texts, series, profile)
         self.ApprovalStatus = "UNAPPROVED"
-        # Says that the raw elements are encoded as this data set is: they are then written untouched.
-        self.set_original_encoding(not explicit, True, self._character_set)
 
     def encode(self) -> bytes:
         """The Part 10 file."""
@@ -151,29 +119,8 @@ class RtStructureSet(highdicom.SOPClass):
                 f"The CT has no patient name or no patient ID, which the profile {profile.name} needs. "
                 "Complete the CT where it comes from and send it again.",
             )
-        for element in patient_and_study(header, self._encoder):
-            self[element.tag] = element
-        if "PositionReferenceIndicator" not in self:
-            self.PositionReferenceIndicator = ""
+        copy_patient_and_study(self, header, self._encoder)
         self.OperatorsName = ""
-
-    def _add_equipment(self, authorship: Authorship, models: Sequence[str], header: Dataset) -> None:
-        """General Equipment (PS3.3 C.7.5.1), who acquired the CT, and the program that encoded this."""
-        equipment = authorship.equipment
-        fits = self._repertoire.text
-        self.Manufacturer = fits(equipment.manufacturer, 64)
-        self.StationName = fits(equipment.station_name, 16)
-        if equipment.institution_name:
-            self.InstitutionName = fits(equipment.institution_name, 64)
-        self.ManufacturerModelName = MODEL_NAME
-        self.DeviceSerialNumber = fits(equipment.device_serial_number, 64)
-        versions = [authorship.software_version, *models]
-        self.add_new("SoftwareVersions", "LO", [fits(each, 64) for each in versions])
-        acquired = acquisition_equipment(header, self._encoder)
-        if acquired is not None:
-            self._add_raw(0x0018A001, acquired)
-        self.file_meta.ImplementationClassUID = UID(IMPLEMENTATION_CLASS_UID)
-        self.file_meta.ImplementationVersionName = IMPLEMENTATION_VERSION_NAME
 
     def _add_texts(self, authorship: Authorship, texts: SetTexts, profile: Profile) -> None:
         def fits(text: str, characters: int) -> str:
@@ -184,18 +131,6 @@ class RtStructureSet(highdicom.SOPClass):
         self.StructureSetDescription = fits(texts.set_description(), 1024)
         wanted = authorship.series_description or authorship.label
         self.SeriesDescription = fits(texts.series_description(wanted), 64)
-
-    def _add_times(self, made_at: datetime, offset_of_ct: bytes) -> None:
-        """Dates and times in the site's zone.
-
-        The offset from UTC holds for every time of an instance (PS3.3 C.12.1.1.8), those copied from the CT
-        included: it is written only where the CT names the one that is also ours.
-        """
-        for what in ("InstanceCreation", "Series", "StructureSet"):
-            setattr(self, f"{what}Date", made_at.strftime("%Y%m%d"))
-            setattr(self, f"{what}Time", made_at.strftime("%H%M%S"))
-        if offset_of_ct.decode("ascii", "replace") == made_at.strftime("%z"):
-            self.TimezoneOffsetFromUTC = made_at.strftime("%z")
 
     def _add_references(self, series: CtSeries) -> None:
         """The frame of reference, and every image of the CT whether a contour lies on it or not."""
@@ -211,7 +146,7 @@ class RtStructureSet(highdicom.SOPClass):
             encode.element(0x00200052, "UI", series.frame_of_reference_uid),
             encode.sequence(0x30060012, [of_study]),
         )
-        self._add_raw(0x30060010, of_frame)
+        add_raw_sequence(self, 0x30060010, of_frame, self._encoder)
 
     def _add_rois(
         self,
@@ -230,13 +165,10 @@ class RtStructureSet(highdicom.SOPClass):
             items[-1].ReferencedFrameOfReferenceUID = series.frame_of_reference_uid
             observations.append(observation_item(number, roi, name))
         self.StructureSetROISequence = items
-        self._add_raw(0x30060039, encoded_roi_contours(self._encoder, series, drawn, profile.holes))
+        add_raw_sequence(
+            self, 0x30060039, encoded_roi_contours(self._encoder, series, drawn, profile.holes), self._encoder
+        )
         self.RTROIObservationsSequence = observations
-
-    def _add_raw(self, tag: int, items: bytes) -> None:
-        """A sequence whose items are encoded already."""
-        implicit = not self._encoder.explicit
-        self[Tag(tag)] = RawDataElement(Tag(tag), "SQ", len(items), items, 0, implicit, True)
 
 
 def _drawn(contours: ContourSet, rois: Sequence[Roi]) -> list[tuple[Roi, Sequence[Contour]]]:

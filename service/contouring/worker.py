@@ -6,11 +6,10 @@ their bytes must not change under a SOP Instance UID that may have left.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
-
-import pydicom
 
 from service.backlog.contouring_progress import told_in
 from service.backlog.engine import DELIVER, Again, EngineClient
@@ -19,17 +18,25 @@ from service.backlog.notify import Notifies
 from service.backlog.records import DeliveryState, Job, JobState, Mode
 from service.backlog.spool import Spool, write_durably, write_once
 from service.backlog.trial_names import configured_name, is_shadow
+from service.config.output_objects import ObjectKind
 from service.config.protocol import Protocol
 from service.config.reader import LoadedSite, parse
 from service.config.shadow import in_the_shadow
 from service.contouring.contoured_ct import ContouredCt, SetOrigin, contour_ct, site_time
 from service.contouring.job_result import JobResult
 from service.contouring.model_queue import JOBS_A_MODEL, ModelQueue
-from service.contouring.profiles import Profile, profile_key, profile_named, profile_of
+from service.contouring.object_files import (
+    Awaited,
+    awaited_of,
+    profiles_for,
+    set_file,
+    sop_instance_uid,
+    write_others,
+)
+from service.contouring.profiles import Profile
 from service.contouring.receiver_checks import OF_THE_RECEIVER
 from service.contouring.second_look import HELD, held_because
 from service.contouring.set_texts import Replaced
-from service.contouring.several_models import makers_in_words
 from service.contouring.tries import GaveWay, is_told_at, tries_for, wait_after
 from service.contouring.warming import warm_models
 from service.dicom.ct_geometry import GRID_FILE, grid_as_json
@@ -46,6 +53,7 @@ from service.failpoints import reach
 from service.log import EventLog
 
 if TYPE_CHECKING:
+    from service.config.site import Destination
     from service.contouring.segment import ModelClient
 
 _log = EventLog("contouring")
@@ -102,7 +110,7 @@ class ContourWorker:
             return None
         _log.info("contour.started", job=job.id, protocol=job.protocol, files=len(job.files), attempt=job.run)
         try:
-            made, files = self._make(job)
+            made, awaited = self._make(job)
         except (SeriesRefused, ModelRefused) as error:
             self._end(job, JobState.REFUSED, error)
         except (StructureSetInvalid, ConfigInvalid) as error:
@@ -110,7 +118,7 @@ class ContourWorker:
         except (SegmentationFailed, SpoolUnavailable) as error:
             return self._again(job, int(tries or 1), error)
         else:
-            self._hand_over(job, made, files)
+            self._hand_over(job, made, awaited)
         return None
 
     def _begin(self, job_id: str) -> Job | None:
@@ -123,32 +131,45 @@ class ContourWorker:
             _log.info("contour.not-wanted", job=job_id, code=refused.code)
             return None
 
-    def _make(self, job: Job) -> tuple[JobResult, dict[str, Path]]:
-        """What was made, and the file for each destination."""
+    def _make(self, job: Job) -> tuple[JobResult, list[Awaited]]:
+        """What was made, and the objects that wait to be sent."""
         site = self._site()
         routed = parse(self._ledger.config_text(job.config_version), site.path, check_bundles=False)
         loaded = routed.under(site.site)  # of the job's own version only protocols count, not `node:`
         protocol = _protocol_of(job, loaded)
         folder = self._spool.job_folder(job.id)
-        profiles = {destination: self._profile(job, destination) for destination in job.destinations}
-        files = {destination: set_file(folder, profile) for destination, profile in profiles.items()}
+        awaited = awaited_of(folder, self._receivers(job), site.site)
         earlier = JobResult.read(folder)
-        if earlier is not None and all(file.exists() for file in files.values()):
-            return earlier, files
+        if earlier is not None:
+            possible = [each for each in awaited if each.kind.value not in earlier.not_made]
+            if all(each.file.exists() for each in possible):
+                return earlier, possible
         with told_in(folder, job.run) as tell:
             done = contour_ct(job.files, loaded, protocol, self._models.turn(job.priority), tell)
-        said = done.segmentation
-        findings = (*done.series.findings, *said.findings, *makers_in_words(said))
-        made = JobResult(said.provenance, findings, done.volumes_cm3, dict(said.seconds))
-        for profile in self._wanted(job, profiles):
-            self._write(job, loaded, done, profile, set_file(folder, profile) in files.values())
+        elsewhere = () if is_shadow(job.protocol) else site.site.destinations.values()
+        for profile in profiles_for(awaited, elsewhere, site.site):
+            self._write(job, loaded, done, profile, awaited)
+        made = JobResult.of(done, self._write_others(job, loaded, done, awaited))
         write_durably(folder / GRID_FILE, grid_as_json(done.series.grid))
         reach("contour.after-file")
         made.write(folder)
-        return made, files
+        return made, [each for each in awaited if each.kind.value not in made.not_made]
+
+    def _write_others(
+        self, job: Job, loaded: LoadedSite, done: ContouredCt, awaited: Sequence[Awaited]
+    ) -> dict[ObjectKind, StructureSetInvalid]:
+        refused = write_others(done, loaded, awaited, partial(self._origin, job, loaded))
+        for kind, error in refused.items():  # told twice after a crash rather than never
+            self._notify.tell(error.code, f"No {kind.value} was made. {error.sentence}", job.id)
+        return refused
+
+    def _origin(self, job: Job, loaded: LoadedSite, file: Path) -> SetOrigin:
+        # The run is part of the UID: a set made again, its file having been purged, is another instance.
+        key = f"{job.id} {job.run}"
+        return SetOrigin(key, site_time(loaded), job.notes, self._replaces(job, loaded, file))
 
     def _write(
-        self, job: Job, loaded: LoadedSite, done: ContouredCt, profile: Profile, is_awaited: bool
+        self, job: Job, loaded: LoadedSite, done: ContouredCt, profile: Profile, awaited: Sequence[Awaited]
     ) -> None:
         """Write the set for one profile, unless it is there: what may have left stays as it is.
 
@@ -157,48 +178,34 @@ class ContourWorker:
         file = set_file(self._spool.job_folder(job.id), profile)
         if file.exists():
             return
-        # The run is part of the UID: a set made again, its file having been purged, is another instance.
-        key = f"{job.id} {job.run}"
-        origin = SetOrigin(key, site_time(loaded), job.notes, self._replaces(job, loaded, file))
+        is_awaited = file in [each.file for each in awaited]
         try:
-            write_once(file, done.structure_set(loaded, profile, origin))
+            write_once(file, done.structure_set(loaded, profile, self._origin(job, loaded, file)))
         except StructureSetInvalid as error:
             if is_awaited or error.code not in OF_THE_RECEIVER:
                 raise
             # Only a destination that this job does not go to wants another CT than this one.
             _log.info("contour.no-set-for-profile", job=job.id, code=error.code)
 
-    def _wanted(self, job: Job, profiles: dict[str, Profile]) -> list[Profile]:
-        """Profiles to make sets for: those of the job first, then those of all other destinations.
-
-        A set that was made can be sent elsewhere later without contouring again; that of a shadow never is.
-        """
-        site = self._site().site
-        elsewhere = () if is_shadow(job.protocol) else site.destinations.values()
-        others = [profile_of(each, site) for each in elsewhere]
-        every = {profile_key(profile): profile for profile in [*profiles.values(), *others]}
-        return list(every.values()) or [profile_named("generic")]
-
-    def _profile(self, job: Job, destination: str) -> Profile:
-        found = self._site().destination(destination, self._ledger.series(job.series_id).sender_address)
-        if found is None:  # the delivery will say that it is not configured; the set is made all the same
-            return profile_named("generic")
-        return profile_of(found, self._site().site)
+    def _receivers(self, job: Job) -> dict[str, Destination | None]:
+        address = self._ledger.series(job.series_id).sender_address
+        return {name: self._site().destination(name, address) for name in job.destinations}
 
     def _replaces(self, job: Job, loaded: LoadedSite, file: Path) -> Replaced | None:
         """The set that the one in ``file`` replaces: the job before's for the same receivers."""
         if job.predecessor is None:
             return None
         before = self._ledger.job(job.predecessor)
-        delivered = [each.file for each in self._ledger.deliveries(before.id)]
-        same_receivers = self._spool.job_folder(before.id) / file.name
+        sets = self._ledger.deliveries(before.id)
+        delivered = [each.file for each in sets if each.kind is ObjectKind.RTSTRUCT]
+        same_receivers = self._spool.job_folder(before.id) / file.relative_to(self._spool.job_folder(job.id))
         earlier = next((each for each in [same_receivers, *delivered] if each.exists()), None)
         if earlier is None:
             return None
         made_at = site_time(loaded, earlier.stat().st_mtime)
         return Replaced(sop_instance_uid(earlier), made_at, len(before.files))
 
-    def _hand_over(self, job: Job, made: JobResult, files: dict[str, Path]) -> None:
+    def _hand_over(self, job: Job, made: JobResult, awaited: Sequence[Awaited]) -> None:
         """Record what was made and submit its deliveries, unless the job was taken away meanwhile."""
         reach("contour.before-commit")
         with self._ledger.begin() as conn:
@@ -214,20 +221,22 @@ class ContourWorker:
                 return
             why = held_because(made.findings)
             held = present.mode is Mode.HOLD or why is not None
-            for destination, file in files.items():
+            for each in awaited:
                 delivery = self._ledger.create_delivery(
                     conn,
                     job_id=job.id,
-                    destination=destination,
-                    file=file,
-                    sop_instance_uid=sop_instance_uid(file),
+                    destination=each.destination,
+                    kind=each.kind,
+                    file=each.file,
+                    sop_instance_uid=sop_instance_uid(each.file),
                     state=DeliveryState.HELD if held else DeliveryState.WAITING,
                 )
                 if not held:
                     key = deliver_key(delivery.id)
                     self._engine.submit(
-                        conn, DELIVER, key, str(delivery.id), priority=present.priority, partition=destination
-                    )
+                        conn, DELIVER, key, str(delivery.id),
+                        priority=present.priority, partition=each.destination,
+                    )  # fmt: skip
             state, code = JobState.HELD if held else JobState.DELIVERING, None if why is None else HELD
             self._ledger.move_job(conn, job.id, state, code=code, sentence=why)
             if why is not None:
@@ -286,13 +295,3 @@ def _protocol_of(job: Job, loaded: LoadedSite) -> Protocol:
 def _is_overtaken(job: Job, present: Job) -> bool:
     """Whether somebody took the job away while it was contoured."""
     return present.state is not JobState.CONTOURING or present.run != job.run
-
-
-def set_file(folder: Path, profile: Profile) -> Path:
-    """Where the structure set for a profile lies in a job's folder."""
-    return folder / f"rtstruct-{profile_key(profile)}.dcm"
-
-
-def sop_instance_uid(file: Path) -> str:
-    """SOP Instance UID of a structure set that we wrote, from its File Meta Information."""
-    return str(pydicom.filereader.read_file_meta_info(file).MediaStorageSOPInstanceUID)

@@ -25,6 +25,7 @@ from pynetdicom.transport import AddressInformation, AssociationSocket
 from service.delivery import outcome
 from service.dicom.tls_failures import kind_of_failure
 from service.dicom.transport_security import TlsUnusable, client_context, say_good_bye
+from service.errors import DeliveryFailed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -61,8 +62,15 @@ class Peer:
 
 
 def peer_of(destination: Destination, calling_ae_title: str) -> Peer:
-    """A destination of the configuration, called with that title."""
+    """A destination of the configuration, called with that title.
+
+    Raises:
+        DeliveryFailed: it is no Storage SCP.
+    """
     at = destination
+    if at.ae_title is None or at.host is None or at.port is None:
+        sentence = "It is reached by DICOMweb or is a folder; this can be done with a Storage SCP alone."
+        raise DeliveryFailed("delivery.no-storage-scp", sentence)
     return Peer(at.ae_title, at.host, at.port, calling_ae_title, at.timeout_seconds, at.tls)
 
 

@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 from uuid import uuid4
-
-from pydicom.uid import RTStructureSetStorage
 
 from service.backlog.commitment_answers import take_report
 from service.backlog.commitment_records import AskedState, CommitmentState
@@ -19,7 +18,7 @@ from service.backlog.ledger import LedgerRefused
 from service.backlog.ledger_commitments import ask_key, report_key
 from service.backlog.safekeeping import report_on
 from service.config.site import Backoff
-from service.delivery.association import Peer
+from service.delivery.association import Peer, peer_of
 from service.delivery.backoff import wait_seconds
 from service.delivery.commitment_scu import NOT_OFFERED, ask, tell
 from service.dicom.uids import derived_uid
@@ -86,7 +85,7 @@ class Committer:
         delivery = self._ledger.delivery(delivery_id)
         destination = self._destination(delivery)
         why = None
-        if destination is None or not destination.storage_commitment:
+        if destination is None or not destination.storage_commitment or destination.ae_title is None:
             why = "The configuration does not ask for it any more."
         elif time.time() - found.created_at > destination.commitment.give_up_hours * _HOUR:
             why = "It has given no answer."
@@ -97,16 +96,16 @@ class Committer:
 
     def _request(self, delivery: Delivery, found: Commitment, destination: Destination) -> Again | None:
         node = self._site().site.node
-        at, title = destination.commitment, destination.calling_ae_title or node.ae_title
-        asked = at.ae_title or destination.ae_title
-        host, port = at.host or destination.host, at.port or destination.port
-        peer = Peer(asked, host, port, title, destination.timeout_seconds, destination.tls)
+        at = destination.commitment
+        own = peer_of(destination, destination.calling_ae_title or node.ae_title)
+        asked = at.ae_title or own.ae_title
+        peer = replace(own, ae_title=asked, host=at.host or own.host, port=at.port or own.port)
         transaction_uid = derived_uid(node.uid_root, "commitment", uuid4().hex)
         try:
             self._ledger.start_request(delivery.id, asked, transaction_uid)
         except LedgerRefused:  # answered since we looked
             return None
-        instances = [(str(RTStructureSetStorage), delivery.sop_instance_uid)]
+        instances = [(str(delivery.kind.sop_class_uid), delivery.sop_instance_uid)]
         said = ask(
             peer,
             transaction_uid,
@@ -129,7 +128,7 @@ class Committer:
 
     def _give_up(self, delivery: Delivery, why: str) -> None:
         sentence = (
-            f"{delivery.destination} has acknowledged a structure set and not committed itself to keep it. "
+            f"{delivery.destination} has acknowledged a {delivery.noun} and not committed itself to keep it. "
             f"{why} Look whether it is there."
         )
         code, state = "commitment.unanswered", CommitmentState.UNANSWERED

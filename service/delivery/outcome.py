@@ -237,7 +237,7 @@ NO_CONTEXT: Final = Outcome(
 FILE_MISSING: Final = Outcome(
     Kind.DEAD,
     "delivery.file-missing",
-    "The structure set's file is no longer on disk; contour the series again.",
+    "The file is no longer on disk; contour the series again.",
 )
 FILE_UNREADABLE: Final = Outcome(
     Kind.RETRY,

@@ -1,4 +1,4 @@
-"""Brings one structure set to one destination, over as many attempts and restarts as it takes.
+"""Brings one object to one destination, over as many attempts and restarts as it takes.
 
 An attempt is in the ledger before its association starts and when it has ended. If the process dies between
 the peer's 0x0000 and our commit, the row runs again and sends the same SOP instance again: harmless, and the
@@ -18,10 +18,9 @@ from service.backlog.ledger import LedgerRefused, deliver_key
 from service.backlog.records import DeliveryState, JobState
 from service.config.site import Backoff, Destination
 from service.delivery import outcome
-from service.delivery.association import peer_of
 from service.delivery.backoff import seconds_tried, wait_seconds
 from service.delivery.outcome import Kind, Outcome
-from service.delivery.storage_scu import send
+from service.delivery.ways import bring
 from service.log import EventLog
 
 if TYPE_CHECKING:
@@ -112,12 +111,9 @@ class Sender:
     ) -> Outcome:
         failpoints.reach("deliver.before-send")
         began = time.monotonic()
-        if destination is None:
-            found = outcome.NO_DESTINATION
-        else:
-            title = destination.calling_ae_title or self._site().site.node.ae_title
-            peer = peer_of(destination, title)
-            found = send(delivery.file, peer, sop_instance_uid=delivery.sop_instance_uid)
+        found = outcome.NO_DESTINATION
+        if destination is not None:
+            found = bring(delivery, destination, self._site())
         if found.stored:
             failpoints.reach("deliver.after-success")
         _log.info(
@@ -172,7 +168,7 @@ class Sender:
         return lambda conn: want(conn, delivery.id)
 
     def _tell(self, delivery: Delivery, found: Outcome, give_up_hours: float | None) -> None:
-        sentence = f"Structure set for {delivery.destination}: {found.sentence}"
+        sentence = f"{delivery.heading}: {found.sentence}"
         if give_up_hours is not None:
             sentence += f" It has failed for some time; the node gives up after {give_up_hours:g} h."
         self._notify.tell(found.code, sentence, delivery.job_id)

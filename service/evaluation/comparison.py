@@ -14,7 +14,7 @@ from service.evaluation.grading import estimated_grade
 from service.evaluation.matching import Matching, Pair, match
 from service.evaluation.measures import Tolerances, measure
 from service.evaluation.mismatches import Mismatch, Unmatched
-from service.evaluation.rois import DrawnRoi, OurStructure, drawn_rois, our_structures
+from service.evaluation.rois import DrawnRoi, OurStructure, drawn_rois, our_structures, reading
 
 if TYPE_CHECKING:
     from service.config.evaluation_section import EvaluationSection
@@ -61,7 +61,8 @@ def compare_sets(
 
 def sop_instance_uid(of: StructureSet) -> str:
     """Its SOP Instance UID."""
-    return str(of.header.get("SOPInstanceUID") or "")
+    with reading():
+        return str(of.header.get("SOPInstanceUID") or "")
 
 
 def is_as_it_was(ours: StructureSet, theirs: StructureSet) -> bool:
@@ -80,8 +81,10 @@ def is_as_it_was(ours: StructureSet, theirs: StructureSet) -> bool:
 
 def _follows(theirs: StructureSet, ours: StructureSet) -> bool:
     own = sop_instance_uid(ours)
-    before = theirs.header.get("PredecessorStructureSetSequence", [])
-    return own in (sop_instance_uid(theirs), *(str(item.get("ReferencedSOPInstanceUID")) for item in before))
+    with reading():
+        before = theirs.header.get("PredecessorStructureSetSequence", [])
+        named = [str(item.get("ReferencedSOPInstanceUID")) for item in before]
+    return own in (sop_instance_uid(theirs), *named)
 
 
 def _explained(

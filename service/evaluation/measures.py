@@ -140,8 +140,8 @@ class _Box:
             [each for polygons in (ours, theirs) for k in polygons for each in polygons[k]]
         )
         most = np.array([grid.columns, grid.rows])
-        low = np.clip(np.floor(points.min(axis=0)).astype(int) - 1, 0, most - 1)
-        high = np.clip(np.ceil(points.max(axis=0)).astype(int) + 2, low + 1, most)
+        low = np.clip(np.floor(points.min(axis=0)) - 1, 0, most - 1).astype(int)
+        high = np.clip(np.ceil(points.max(axis=0)) + 2, low + 1, most).astype(int)
         shift = low[0] * grid.column_step_lps_mm + low[1] * grid.row_step_lps_mm
         part = Grid(
             slice_origins_lps_mm=grid.slice_origins_lps_mm[first : last + 1] + shift,
@@ -194,6 +194,8 @@ def _of_slices(slices: Sequence[SliceMeasures], ours: int) -> dict[str, float]:
 
 
 def _of_surfaces(truth: Mask, answer: Mask, grid: Grid, tolerance_mm: float) -> dict[str, float]:
+    if np.array_equal(truth, answer):  # as most are that nobody touched, the body's outline above all
+        return {"hd95_mm": 0.0, "assd_mm": 0.0, "msd_mm": 0.0, "surface_dsc": 1.0}
     distances = surface_distances(truth, answer, grid)
     return {
         "hd95_mm": distances.hd95_mm,

@@ -11,6 +11,7 @@ import pydicom
 from service.backlog.review_records import Approval
 from service.dicom.library_errors import LIBRARY_ERRORS
 from service.dicom.structure_set_reader import StructureSet, read_structure_set
+from service.evaluation.rois import reading
 
 
 @dataclass(frozen=True, repr=False)
@@ -38,6 +39,14 @@ class ReceivedSet:
         """
         return read_structure_set(self.bytes)
 
+    def check(self) -> None:
+        """Make sure that what it says of itself can be read.
+
+        Raises:
+            StructureSetInvalid: it cannot.
+        """
+        _ = self.approval, self.reviewer_known
+
     @property
     def sender(self) -> str:
         """AE title of who sent it, as reception wrote it down."""
@@ -58,5 +67,6 @@ class ReceivedSet:
     def reviewer_known(self) -> bool:
         """It names who reviewed it or drew an ROI in it."""
         header = self.structure_set.header
-        drawn_by = (item.get("ROIInterpreter") for item in header.get("RTROIObservationsSequence", []))
-        return any(str(name or "").strip("^= ") for name in (header.get("ReviewerName"), *drawn_by))
+        with reading():
+            drawn_by = (item.get("ROIInterpreter") for item in header.get("RTROIObservationsSequence", []))
+            return any(str(name or "").strip("^= ") for name in (header.get("ReviewerName"), *drawn_by))

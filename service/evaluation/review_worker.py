@@ -136,10 +136,13 @@ class ReviewWorker:
 
     def _outcome(self, received: ReceivedSet) -> _Outcome:
         try:
-            theirs = received.structure_set
+            received.check()
+            return self._of_readable(received)
         except StructureSetInvalid as error:
             return _Outcome(None, SetFinding(error.code, error.sentence))
-        series = self._series_of(theirs)
+
+    def _of_readable(self, received: ReceivedSet) -> _Outcome:
+        series = self._series_of(received.structure_set)
         if series is None:
             if now() - received.received_at < _CT_MAY_COME_SECONDS:
                 raise _NotYet

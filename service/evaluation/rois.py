@@ -5,13 +5,16 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
 from pydicom import Dataset
 
 from service.dicom.ct_geometry import CtGeometry
+from service.dicom.library_errors import LIBRARY_ERRORS
 from service.dicom.structure_set_reader import AREAS, Roi, RoiSlices, StructureSet, roi_slices
+from service.errors import StructureSetInvalid
 
 _STRUCTURE: Final = re.compile(r"(?:^|\s)Structure: (\S+)\.(?:\s|$)")
 _DERIVED: Final = "derived"
@@ -66,20 +69,41 @@ def our_structures(ours: StructureSet, geometry: CtGeometry) -> list[OurStructur
 
 
 def drawn_rois(found: StructureSet, geometry: CtGeometry) -> Iterator[DrawnRoi]:
-    """The ROIs of a structure set, laid on the slices of a CT."""
-    observed = {
-        int(item.ReferencedROINumber): item for item in found.header.get("RTROIObservationsSequence", [])
-    }
+    """The ROIs of a structure set, laid on the slices of a CT.
+
+    Raises:
+        StructureSetInvalid: what it says of an ROI cannot be read.
+    """
+    with reading():
+        observed = {
+            int(item.ReferencedROINumber): item for item in found.header.get("RTROIObservationsSequence", [])
+        }
     for roi in found.rois:
         about = observed.get(roi.number, Dataset())
+        with reading():
+            label, code = str(about.get("ROIObservationLabel") or ""), _code_of(about)
         yield DrawnRoi(
             number=roi.number,
             name=roi.name,
-            label=str(about.get("ROIObservationLabel") or ""),
-            code=_code_of(about),
+            label=label,
+            code=code,
             slices=roi_slices(roi, geometry.grid, geometry.slices),
             contours=_closed_contours(roi),
         )
+
+
+@contextmanager
+def reading() -> Iterator[None]:
+    """While values are asked for that pydicom decodes only then.
+
+    Raises:
+        StructureSetInvalid: one of them is none.
+    """
+    try:
+        yield
+    except LIBRARY_ERRORS as error:
+        sentence = "A value in the structure set cannot be read. Export it again from where it was made."
+        raise StructureSetInvalid("structure-set.unreadable", sentence) from error
 
 
 def folded(name: str) -> str:

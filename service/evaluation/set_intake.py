@@ -50,11 +50,12 @@ class SetIntake:
         if not self._enabled() or changed_at == self._listed:
             return 0
         before = time.time()
-        names = {file.stem for file in self._spool.structure_sets.glob("*.dcm")} - self._submitted
+        there = {file.stem for file in self._spool.structure_sets.glob("*.dcm")}
+        names = there - self._submitted
         new = names - self._ledger.known_set_names() if names else set()
         for name in sorted(new):
             self._engine.submit_now(REVIEW, review_key(name), name)
-        self._submitted |= names
+        self._submitted = there
         if before - changed_at > _SETTLED_SECONDS:
             self._listed = changed_at
         return len(new)

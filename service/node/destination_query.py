@@ -192,7 +192,9 @@ class DestinationQuery:
         request = cast("C_STORE", event.request)
         uid = str(request.AffectedSOPInstanceUID)
         claim = Claim(_RTSTRUCT, uid, str(event.context.transfer_syntax))
-        origin = Origin(destination.ae_title, self._site().site.node.ae_title, destination.host)
+        own = self._site().site.node.ae_title
+        peer = peer_of(destination, own)
+        origin = Origin(peer.ae_title, own, peer.host)
         data = cast("BytesIO", request.DataSet).getvalue()
         try:
             self._spool.store_structure_set(uid, [file_header(claim, origin), data])

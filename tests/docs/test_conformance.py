@@ -13,6 +13,7 @@ from service.arrival.expected_count import SECONDS as FIND_SECONDS
 from service.arrival.instance import StoreStatus
 from service.arrival.listener import MAX_PDU_BYTES
 from service.config.archive_section import Archive
+from service.config.output_objects import ObjectKind
 from service.config.site import Backoff, Destination, Node
 from service.config.transport_security import ServerTls
 from service.delivery.outcome import Kind, of_status
@@ -47,6 +48,16 @@ def test_every_sop_class_that_is_accepted_is_listed_and_no_other(statement: str)
     assert {uid for uid, receives in listed.items() if receives.startswith("if")} == set(extended) - set(
         usual
     )
+
+
+def test_every_sop_class_that_is_sent_is_listed(statement: str) -> None:
+    listed = {row[1]: row[3] for row in rows(statement, "| SOP class | UID |")}
+    for kind in ObjectKind:
+        if kind.sop_class_uid is not None:
+            assert listed[kind.sop_class_uid] != "no", kind
+    optional = {uid for uid, sends in listed.items() if "`objects`" in sends}
+    made = {kind.sop_class_uid for kind in ObjectKind} - {None, ObjectKind.RTSTRUCT.sop_class_uid}
+    assert optional == made
 
 
 def test_transfer_syntaxes_and_their_order_are_those_of_the_code(statement: str) -> None:

@@ -6,6 +6,7 @@ patient's CT, and nowhere else.
 
 from __future__ import annotations
 
+import gzip
 import json
 import subprocess
 import sys
@@ -67,6 +68,9 @@ REACHED = {
 """Codes of everything that must have happened before the looking is worth anything."""
 
 
+EXPORTED = ["nifti", "nifti-structures", "segmentation", "preview-pdf"]
+
+
 @dataclass
 class Answer:
     """One answer of the HTTP process."""
@@ -110,7 +114,7 @@ def config_of(folder: Path, neighbours: dict[str, int], board: NoticeBoard, box:
     write_bundle(folder / "bundles" / "analytic")
     usual = {"contour": "analytic", "send_to": ["tps"], "mode": "send"}
     routes = {
-        "CTSCANNER": usual, "RAISES": usual | {"contour": "raises"}, "ABORTS": usual | {"contour": "aborts"},
+        "CTSCANNER": usual | {"send_to": ["tps", "export"]}, "RAISES": usual | {"contour": "raises"}, "ABORTS": usual | {"contour": "aborts"},
         **{name.upper(): usual | {"send_to": [name]} for name in neighbours if name != "tps"},
     }  # fmt: skip
     return {
@@ -122,7 +126,8 @@ def config_of(folder: Path, neighbours: dict[str, int], board: NoticeBoard, box:
         "console": {"port": 0},
         "senders": dict.fromkeys([*routes, "DESCRIBED", "UNROUTED"]),
         "destinations": {
-            name: {"ae_title": name.upper(), "host": "127.0.0.1", "port": port} for name, port in neighbours.items()
+            "export": {"folder": str(folder / "export"), "objects": EXPORTED},
+            **{name: {"ae_title": name.upper(), "host": "127.0.0.1", "port": port} for name, port in neighbours.items()},
         },
         "protocols": {
             name: {"model": f"{name}@1.0", "structures": dict.fromkeys(STRUCTURES)}
@@ -138,6 +143,7 @@ def config_of(folder: Path, neighbours: dict[str, int], board: NoticeBoard, box:
 @pytest.fixture(scope="module")
 def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     folder = tmp_path_factory.mktemp("house")
+    (folder / "export").mkdir()
     tps, coercing = ReceivingTps(), ReceivingTps("COERCING", lambda _count: 0xB000)
     refusing, unlike = TalkativeTps(0xC001), TalkativeTps(0xA900)
     board, box = NoticeBoard(), LetterBox()
@@ -336,8 +342,32 @@ def test_no_file_or_folder_is_named_so(house: House) -> None:
 def test_only_dicom_files_and_the_database_hold_it(house: House) -> None:
     """And the copy of the configuration, which names the node's own folders."""
     for file in house.node.storage.rglob("*"):
-        if file.is_file() and file.suffix not in (".dcm", ".part", ".yaml") and ".sqlite" not in file.name:
+        if file.name == "structures.json":
+            only_the_uids_of_the_ct(file)
+        elif file.is_file() and file.suffix not in (".dcm", ".part", ".yaml") and ".sqlite" not in file.name:
             assert canaries_in(file.read_bytes().decode("latin-1")) == [], file.name
+
+
+def only_the_uids_of_the_ct(file: Path) -> None:
+    """Beside NIfTI files: by these two the files are laid upon the CT they belong to."""
+    said = json.loads(file.read_text())
+    uids = {said.pop("ct_series_instance_uid"), said.pop("ct_frame_of_reference_uid")}
+    assert all(uid.startswith(UID_ROOT) for uid in uids)
+    assert canaries_in(json.dumps(said, indent=0)) == []
+
+
+def test_what_lies_in_a_folder_is_called_after_the_job(house: House) -> None:
+    files = [file for file in (house.folder / "export").rglob("*") if file.is_file()]
+    names = "\n".join(str(file.relative_to(house.folder / "export")) for file in files)
+    assert {file.name for file in files} >= {"structures.json", "labels.nii.gz"}
+    assert canaries_in(names) == []
+    for file in files:
+        if file.suffix == ".gz":
+            assert canaries_in(gzip.decompress(file.read_bytes()).decode("latin-1")) == []
+        elif file.suffix == ".json":
+            only_the_uids_of_the_ct(file)
+    (document, *_) = (file for file in files if file.name.endswith("preview-pdf.dcm"))
+    assert canaries_in(pydicom.dcmread(document).EncapsulatedDocument.decode("latin-1")) == []
 
 
 def test_no_notice_and_no_letter_says_it(house: House) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from fastapi import APIRouter, Path, Request
-from starlette.responses import FileResponse, HTMLResponse
+from starlette.responses import FileResponse, HTMLResponse, Response
 
 from models.volume import Severity
 from service.backlog.records import DeliveryState
@@ -20,6 +20,7 @@ from service.console.refusals import ConsoleRefused
 
 if TYPE_CHECKING:
     from service.backlog.ledger import Story
+    from service.console.open_cases import OpenCases
     from service.console.premises import Premises
 
 DICOM: Final = "application/dicom"
@@ -64,6 +65,24 @@ def structure_set(request: Request, caller: Reader, job: JobId) -> FileResponse:
         raise ConsoleRefused(404, "structure-set.none", sentence)
     premises.audit.record("looked.structure-set", who=caller.who, address=caller.address, job_id=job)
     return FileResponse(file, media_type=DICOM, filename=f"rtstruct-{job}.dcm")
+
+
+@router.get("/case/{job}/preview")
+def preview(request: Request, caller: Reader, job: JobId) -> Response:
+    """Slices with the contours of the structure set as a PDF; it names no patient."""
+    from service.contouring.preview_pages import pdf_of
+    from service.dicom.structure_set_reader import read_structure_set
+
+    premises = premises_of(request)
+    file = structure_set_of(premises.ledger.story(job), premises.storage)
+    if file is None:
+        sentence = f"Job {job} has no structure set on this machine: none was made, or it was purged."
+        raise ConsoleRefused(404, "structure-set.none", sentence)
+    cases: OpenCases = request.app.state.cases
+    document = pdf_of(cases.series(premises.ledger.job(job)), read_structure_set(file))
+    premises.audit.record("looked.preview", who=caller.who, address=caller.address, job_id=job)
+    named = {"Content-Disposition": f'attachment; filename="preview-{job}.pdf"'}
+    return Response(document, media_type="application/pdf", headers=named)
 
 
 @router.get("/series/{row}")

@@ -8,6 +8,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from service.config.output_objects import ObjectKind
 from service.errors import StructureSetInvalid
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ class Structure:
 
 def structure_set_of(story: Story, storage: Path) -> Path | None:
     """A structure set of the job that is still on disk: one that was to be sent, else any that was made."""
-    sent = [delivery.file for delivery, _ in story.deliveries]
+    sent = [each.file for each, _ in story.deliveries if each.kind is ObjectKind.RTSTRUCT]
     made = sorted((storage / "jobs" / story.job.id).glob("rtstruct*.dcm"))
     return next((file for file in (*reversed(sent), *made) if file.is_file()), None)
 

@@ -40,9 +40,10 @@ class Asked:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Sending:
-    """The newest delivery to one destination."""
+    """The newest delivery of one object to one destination."""
 
     destination: str
+    kind: str
     state: str
     attempts: int
     next_at: float | None
@@ -155,14 +156,15 @@ def _of_series(asked: Asked, at: sa.Column[float], *also: sa.Column[str]) -> Ite
         yield sa.or_(*(column.icontains(asked.text, autoescape=True) for column in columns))
 
 
-def _sendings(conn: sa.Connection, jobs: Sequence[str]) -> dict[str, dict[str, Sending]]:
+def _sendings(conn: sa.Connection, jobs: Sequence[str]) -> dict[str, dict[tuple[str, str], Sending]]:
     d, a = tables.delivery, tables.attempt
     last = (a.c.delivery_id == d.c.id) & (a.c.n == d.c.attempts)
-    columns = (d.c.job_id, d.c.destination, d.c.state, d.c.attempts, d.c.next_at, a.c.sentence)
+    columns = (d.c.job_id, d.c.destination, d.c.kind, d.c.state, d.c.attempts, d.c.next_at, a.c.sentence)
     query = sa.select(*columns).outerjoin(a, last).where(d.c.job_id.in_(jobs)).order_by(d.c.id)
-    found: dict[str, dict[str, Sending]] = {}
-    for job, destination, *rest in conn.execute(query):
-        found.setdefault(job, {})[destination] = Sending(destination, *rest)  # the newest of each wins
+    # The rows are in the order of their making: the newest of each wins.
+    found: dict[str, dict[tuple[str, str], Sending]] = {}
+    for job, destination, kind, *rest in conn.execute(query):
+        found.setdefault(job, {})[destination, kind] = Sending(destination, kind, *rest)
     return found
 
 
@@ -177,7 +179,7 @@ def _findings(conn: sa.Connection, jobs: Sequence[str]) -> dict[str, dict[str, i
 
 def _row_of_job(
     row: sa.RowMapping,
-    sendings: Mapping[str, Mapping[str, Sending]],
+    sendings: Mapping[str, Mapping[tuple[str, str], Sending]],
     findings: Mapping[str, Mapping[str, int]],
     under_way: Mapping[str, Advance],
 ) -> Row:

@@ -17,8 +17,9 @@ from models.volume import Provenance, Segmentation, StructureField
 from service.config.site import Equipment
 from service.contouring.contours import contours_of
 from service.contouring.ct_series import CtSeries
+from service.contouring.instance_modules import Authorship
 from service.contouring.profiles import profile_named
-from service.contouring.rt_structure_set import Authorship, RtStructureSet
+from service.contouring.rt_structure_set import RtStructureSet
 from service.contouring.structure_names import kept_holes, rois_named
 
 AUTHORSHIP = Authorship("2.25.1", "2.25.2", datetime(2026, 1, 15, tzinfo=UTC), "pelvis", Equipment(), "1")

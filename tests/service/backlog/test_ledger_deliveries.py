@@ -9,6 +9,7 @@ import pytest
 from service.backlog.ledger import LedgerRefused
 from service.backlog.operations import Operations
 from service.backlog.records import DELIVERY_ARROWS, DeliveryState, JobState
+from service.config.output_objects import ObjectKind
 
 
 @pytest.fixture
@@ -299,3 +300,55 @@ def test_an_attempt_that_ends_while_the_job_is_cancelled_waits_its_turn(ledger, 
         assert ledger.job(job.id).state is JobState.CANCELLED
         assert ledger.delivery(a.id).state is DeliveryState.DELIVERED
         assert ledger.delivery(b.id).state is DeliveryState.CANCELLED
+
+
+@pytest.fixture
+def two_objects(ledger, sending_job):
+    """A job in DELIVERING with a structure set and a segmentation for one destination."""
+    job, (structure_set,) = sending_job("archive")
+    with ledger.begin() as conn:
+        segmentation = ledger.create_delivery(
+            conn,
+            job_id=job.id,
+            destination="archive",
+            file=structure_set.file,
+            sop_instance_uid="2.25.78",
+            kind=ObjectKind.SEGMENTATION,
+        )
+    return job, structure_set, segmentation
+
+
+def test_each_object_for_a_destination_is_a_delivery_of_its_own(ledger, two_objects):
+    job, structure_set, segmentation = two_objects
+    assert (structure_set.kind, structure_set.generation) == (ObjectKind.RTSTRUCT, 1)
+    assert (segmentation.kind, segmentation.generation) == (ObjectKind.SEGMENTATION, 1)
+    finish(ledger, structure_set, DeliveryState.DELIVERED, 0)
+    assert ledger.job(job.id).state is JobState.DELIVERING, "one of two is not all"
+    finish(ledger, segmentation, DeliveryState.DELIVERED, 0)
+    assert ledger.job(job.id).state is JobState.DONE
+
+
+def test_a_dead_segmentation_is_retried_and_the_structure_set_that_arrived_is_not(
+    ledger, client, two_objects
+):
+    job, structure_set, segmentation = two_objects
+    finish(ledger, structure_set, DeliveryState.DELIVERED, 0)
+    finish(ledger, segmentation, DeliveryState.DEAD)
+    failed = ledger.job(job.id)
+    assert failed.state is JobState.FAILED
+    assert failed.sentence == "The segmentation did not reach archive."
+    Operations(ledger, client).retry(job.id)
+    (again,) = ledger.open_deliveries()
+    assert (again.kind, again.sop_instance_uid, again.generation) == (ObjectKind.SEGMENTATION, "2.25.78", 2)
+
+
+def test_what_went_to_a_destination_is_sent_again_whole(ledger, client, two_objects):
+    job, *both = two_objects
+    for each in both:
+        finish(ledger, each, DeliveryState.DELIVERED, 0)
+    first = Operations(ledger, client).resend(job.id, "archive")
+    assert first.kind is ObjectKind.RTSTRUCT
+    assert [(each.kind, each.generation) for each in ledger.open_deliveries()] == [
+        (ObjectKind.RTSTRUCT, 2),
+        (ObjectKind.SEGMENTATION, 2),
+    ]

@@ -52,6 +52,17 @@ def test_echo_of_all_fails_if_one_is_silent(desk: Desk) -> None:
     assert "delivery.no-connection: Nothing answers" in said
 
 
+def test_a_folder_is_not_asked_and_does_not_fail_the_others(desk: Desk, tps: ReceivingTps) -> None:
+    desk.configure(tps.port)
+    text = desk.config_file.read_text()
+    desk.config_file.write_text(text.replace("protocols:", "  export: {folder: ./export}\nprotocols:"))
+    code, said = delineate(desk, "echo", "--all")
+    assert code == 0
+    assert "export (./export): not asked, it is no Storage SCP" in said
+    with pytest.raises(DeliveryFailed, match="with a Storage SCP alone"):
+        delineate(desk, "echo", "export")
+
+
 def test_echo_of_an_unknown_destination_names_those_there_are(desk: Desk) -> None:
     with pytest.raises(DeliveryFailed, match="no destination eclipse; it has: tps"):
         delineate(desk, "echo", "eclipse")

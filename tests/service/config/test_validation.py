@@ -41,7 +41,7 @@ def test_an_unknown_key_gets_a_suggestion_and_the_keys_there_are(edited, mistake
     (mistake,) = mistakes(edited("host: 127.0.0.1", "host: 127.0.0.1, proflie: eclipse"))
     assert mistake == (
         "config.yaml:5: destinations.tps.proflie: unknown key; did you mean profile?; allowed: ae_title, "
-        "host, port, calling_ae_title, profile, rules, holes, transfer_syntax, timeout_seconds, tls, retry, "
+        "host, port, dicomweb, folder, objects, calling_ae_title, profile, rules, holes, transfer_syntax, timeout_seconds, tls, retry, "
         "storage_commitment or commitment"
     )
 

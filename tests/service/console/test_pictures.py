@@ -113,3 +113,22 @@ def test_who_looked_is_written_down(desk: Any, job: Job) -> None:
     desk.client.get(f"/api/v1/jobs/{job.id}/ct", headers=desk.as_("reader"))
     (entry,) = [each for each in desk.premises.audit.entries() if each.code == "looked.job"]
     assert (entry.who, entry.job_id) == ("console:reader", job.id)
+
+
+def test_the_preview_is_a_document_that_readers_may_have_and_that_is_written_down(
+    desk: Any, job: Job
+) -> None:
+    pytest.importorskip("matplotlib")
+    address = f"/case/{job.id}/preview"
+    before = desk.client.get(address, headers=desk.as_("reader"))
+    assert before.status_code == 404
+    contoured(desk, job)
+    answer = desk.client.get(address, headers=desk.as_("reader"))
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "application/pdf")
+    assert answer.content.startswith(b"%PDF-")
+    assert f'filename="preview-{job.id}.pdf"' in answer.headers["content-disposition"]
+    assert "looked.preview" in [each.code for each in desk.premises.audit.entries()]
+    nobody = desk.client.get(address, follow_redirects=False)
+    assert (nobody.status_code, nobody.headers["location"].partition("?")[0]) == (303, "/sign-in")
+    page = desk.client.get(f"/case/{job.id}", headers=desk.as_("reader")).text
+    assert f'href="{address}"' in page

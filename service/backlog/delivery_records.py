@@ -1,0 +1,130 @@
+"""A delivery: one object on its way to one destination, its states, and which of several is the newest."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from service.config.output_objects import ObjectKind
+
+if TYPE_CHECKING:
+    import sqlalchemy as sa
+
+
+class DeliveryState(StrEnum):
+    """Where one structure set for one destination is."""
+
+    WAITING = "waiting"
+    SENDING = "sending"
+    RETRYING = "retrying"
+    HELD = "held"
+    DELIVERED = "delivered"
+    DEAD = "dead"
+    CANCELLED = "cancelled"
+
+
+DELIVERY_ARROWS: Final[dict[DeliveryState, frozenset[DeliveryState]]] = {
+    DeliveryState.WAITING: frozenset(DeliveryState) - {DeliveryState.WAITING, DeliveryState.RETRYING},
+    DeliveryState.SENDING: frozenset(DeliveryState) - {DeliveryState.WAITING},
+    DeliveryState.RETRYING: frozenset(DeliveryState) - {DeliveryState.RETRYING, DeliveryState.DELIVERED},
+    DeliveryState.HELD: frozenset(
+        {DeliveryState.WAITING, DeliveryState.DELIVERED, DeliveryState.DEAD, DeliveryState.CANCELLED}
+    ),
+    DeliveryState.DELIVERED: frozenset(),
+    DeliveryState.DEAD: frozenset({DeliveryState.CANCELLED}),
+    DeliveryState.CANCELLED: frozenset({DeliveryState.DELIVERED}),
+}
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Delivery:
+    """One object on its way to one destination.
+
+    Attributes:
+        id, job_id: row in the ledger, and what it came from.
+        destination: name in the configuration.
+        file: the encoded object; its bytes never change once written.
+        sop_instance_uid: fixed before the first attempt.
+        state: where it is.
+        attempts: how often it was tried.
+        last_status: DIMSE status of the last attempt, None if there was no response.
+        reason: code of the last failure.
+        generation: 1, and one more for each time it was sent again on purpose.
+        created_at, updated_at: seconds since the epoch; giving up counts from the first.
+        next_at: when it is tried again, if it is.
+        kind: what the object is.
+    """
+
+    id: int
+    job_id: str
+    destination: str
+    file: Path
+    sop_instance_uid: str
+    state: DeliveryState
+    attempts: int
+    last_status: int | None = None
+    reason: str | None = None
+    generation: int = 1
+    created_at: float = 0.0
+    updated_at: float = 0.0
+    next_at: float | None = None
+    kind: ObjectKind = ObjectKind.RTSTRUCT
+
+    @property
+    def noun(self) -> str:
+        """What people call the object."""
+        return _NOUNS.get(self.kind, self.kind.value)
+
+    @property
+    def heading(self) -> str:
+        """The same at the beginning of a sentence, and where it goes."""
+        return f"{self.noun[0].upper()}{self.noun[1:]} for {self.destination}"
+
+
+_NOUNS: Final = {
+    ObjectKind.RTSTRUCT: "structure set",
+    ObjectKind.LABELMAP: "label map segmentation",
+    ObjectKind.PREVIEW_PDF: "preview (PDF)",
+    ObjectKind.NIFTI: "NIfTI label map",
+    ObjectKind.NIFTI_STRUCTURES: "NIfTI masks",
+}
+
+
+def delivery_of(row: sa.RowMapping, file: Path) -> Delivery:
+    """The delivery of the ledger's row; ``file`` is its file as this process finds it."""
+    same: tuple[str, ...] = ("id", "job_id", "destination", "sop_instance_uid", "attempts", "last_status")
+    same += ("reason", "generation", "created_at", "updated_at", "next_at")
+    return Delivery(
+        **{name: row[name] for name in same},
+        file=file,
+        state=DeliveryState(row["state"]),
+        kind=ObjectKind(row["kind"]),
+    )
+
+
+def new_row(
+    key: tuple[str, str, ObjectKind, int], file: str, sop_instance_uid: str, state: DeliveryState, at: float
+) -> dict[str, object]:
+    """The ledger's row of a new delivery: of which job to where, what, for the how manyth time."""
+    job_id, destination, kind, generation = key
+    return {
+        "job_id": job_id,
+        "destination": destination,
+        "kind": kind.value,
+        "generation": generation,
+        "file": file,
+        "sop_instance_uid": sop_instance_uid,
+        "state": state.value,
+        "attempts": 0,
+        "submissions": 1,
+        "created_at": at,
+        "updated_at": at,
+    }
+
+
+def newest_of(deliveries: Iterable[Delivery]) -> list[Delivery]:
+    """Of a job's deliveries, oldest first, the newest of each object to each destination."""
+    return list({(each.destination, each.kind): each for each in deliveries}.values())
