@@ -20,6 +20,7 @@ from service.config.certificates import ending_soon
 from service.config.consistency import SENDER
 from service.config.criteria import compile_criterion, folded
 from service.config.document import read_document
+from service.config.known_hosts import unknown_hosts
 from service.config.mistakes import KeyPath, Mistake, key_text, listed
 from service.config.openid_advice import openid_warnings
 from service.config.output_advice import output_warnings
@@ -28,22 +29,10 @@ from service.config.route_section import Route
 from service.config.tls_sections import tls_sections
 
 _CONNECT_SECONDS: Final = 2.0
-_NETWORK_FILE_SYSTEMS: Final = frozenset(
-    {
-        "nfs",
-        "nfs4",
-        "cifs",
-        "smb3",
-        "smbfs",
-        "9p",
-        "afs",
-        "ceph",
-        "glusterfs",
-        "lustre",
-        "fuse.sshfs",
-        "fuse.rclone",
-    }
-)
+_NETWORK_FILE_SYSTEMS: Final = frozenset({
+    "nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "ceph", "glusterfs", "lustre", "fuse.sshfs",
+    "fuse.rclone",
+})  # fmt: skip
 _MOUNTS: Final = Path("/proc/mounts")
 _Said = Iterator[tuple[KeyPath, str]]
 
@@ -57,7 +46,7 @@ def warnings_of(
     others have found.
     """
     document = read_document(loaded.text)
-    checks = [_listening, _senders, _routes, _modes, _hosts, _own_titles, _storage, _console, _mail]
+    checks = [_listening, _senders, _routes, _modes, unknown_hosts, _own_titles, _storage, _console, _mail]
     checks += [_certificates, _archives, _extras, output_warnings, openid_warnings]
     if connect:
         checks.append(_connections)
@@ -152,29 +141,6 @@ def _extras(loaded: LoadedSite) -> _Said:
             extra = missing_extra(find_bundle(use.model, loaded.bundle_folders))
             if extra is not None:
                 yield ("protocols", name), f"{use.model} needs an extra: pip install delineate[{extra}]"
-
-
-def _hosts(loaded: LoadedSite) -> _Said:
-    places: list[tuple[KeyPath, str]] = [
-        (("destinations", name, "host"), one.host)
-        for name, one in loaded.site.destinations.items()
-        if one.host is not None
-    ]
-    places += [
-        (("senders", title, "host"), sender.host)
-        for title, sender in loaded.site.senders.items()
-        if sender and sender.host
-    ]
-    places += [
-        (("archives", name, "host"), each.host) for name, each in loaded.site.archives.items() if each.host
-    ]
-    if loaded.site.node.notify.email_to:
-        places.append((("node", "notify", "smtp_host"), loaded.site.node.notify.smtp_host))
-    for path, host in places:
-        try:
-            socket.getaddrinfo(host, None)
-        except (OSError, UnicodeError):
-            yield path, f"{host} is not known to this machine's name service"
 
 
 def _own_titles(loaded: LoadedSite) -> _Said:

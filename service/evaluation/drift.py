@@ -7,6 +7,7 @@ could say otherwise. It restarts the moving average, so what goes on drifting is
 from __future__ import annotations
 
 import statistics
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Final
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 ACKNOWLEDGED: Final = "quality.acknowledged"
 DRIFT: Final = "quality.drift"
+_AGAIN_SECONDS: Final = 3600.0  # a set may be compared anew, which adds no row
 _LOOKS_BACK: Final = 10  # cases whose median the sentence tells beside that of commissioning
 
 
@@ -61,7 +63,7 @@ def acknowledge(
 
 
 class DriftWatch:
-    """What the watchdog is told of drifts; looks at the ledger only when something came back since.
+    """What the watchdog is told of drifts; looks at the ledger when something came back, and once an hour.
 
     Args:
         ledger: what came back.
@@ -73,7 +75,7 @@ class DriftWatch:
         self._ledger = ledger
         self._audit = audit
         self._plan = plan
-        self._seen: tuple[int, Plan] | None = None
+        self._seen: tuple[int, Plan, int] | None = None
         self._alarms: Sequence[Alarm] = ()
 
     def __call__(self) -> Sequence[Alarm]:
@@ -81,11 +83,12 @@ class DriftWatch:
         t, plan = review_tables.reviewed_structure, self._plan()
         with self._ledger.reading() as conn:
             newest = conn.execute(sa.select(sa.func.max(t.c.id))).scalar()
-        if newest is not None and self._seen != (newest, plan):
+        seen = (int(newest or 0), plan, int(time.monotonic() // _AGAIN_SECONDS))
+        if newest is not None and self._seen != seen:
             known = acknowledgements(self._audit, plan)
             found = charts(self._ledger.find_reviewed_structures(is_shadow=False), plan, known)
             self._alarms = list(alarms(found))
-            self._seen = (int(newest), plan)
+            self._seen = seen
         return self._alarms
 
 

@@ -1,8 +1,9 @@
-"""Overviews that were asked for just now: nothing is read or counted again before something new came."""
+"""Overviews that were asked for just now: nothing is read again within a minute unless something new came."""
 
 from __future__ import annotations
 
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from service.evaluation.quality import Plan
 
 _KEPT: Final = 8
-_Stamp = tuple[int, int]
+_AT_MOST_SECONDS: Final = 60.0
 
 
 class Overviews:
@@ -35,7 +36,8 @@ class Overviews:
         self._ledger = ledger
         self._audit = audit
         self._lock = threading.Lock()
-        self._stamp: _Stamp | None = None
+        self._stamp: tuple[int, int] | None = None
+        self._read_at = 0.0
         self._rows: Sequence[ReviewedStructure] = ()
         self._made: OrderedDict[object, Overview] = OrderedDict()
 
@@ -54,14 +56,14 @@ class Overviews:
             return found
 
     def _read_what_is_new(self) -> None:
-        """A new review and a new grade are new rows; nothing else changes what is shown."""
+        """A new review and a new grade are new rows; a set that is compared anew keeps its rows."""
         with self._ledger.reading() as conn:
             newest = [
                 conn.execute(sa.select(sa.func.coalesce(sa.func.max(table.c.id), 0))).scalar_one()
                 for table in (tables.reviewed_structure, tables.reader_grade)
             ]
         stamp = (int(newest[0]), int(newest[1]))
-        if stamp != self._stamp:
+        if stamp != self._stamp or time.monotonic() - self._read_at > _AT_MOST_SECONDS:
             self._rows = self._ledger.find_reviewed_structures()
             self._made.clear()
-            self._stamp = stamp
+            self._stamp, self._read_at = stamp, time.monotonic()

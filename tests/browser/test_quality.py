@@ -23,6 +23,8 @@ def reviews(site):
 def test_a_drift_is_acknowledged_and_a_slice_is_graded(signed_in, site, reviews):
     page = signed_in("operator")
     page.click('nav a[href="/quality"]')
+    page.click("form.filter button")
+    page.wait_for_url("**/quality?protocol=&model=&since=")
     row = page.locator(".quality tbody tr", has_text="Rectum")
     assert "drift" in row.inner_text()
     row.locator("th a").click()
@@ -31,6 +33,9 @@ def test_a_drift_is_acknowledged_and_a_slice_is_graded(signed_in, site, reviews)
     page.click('#ask [value="yes"]')
     page.wait_for_selector('[data-deed="acknowledge"]', state="detached")
     page.wait_for_selector(".q .known")
+    page.select_option('[name="measure"]', "hd95_mm")
+    page.click("form.filter button")
+    page.locator("h2", has_text="HD95 (mm)").wait_for()
     page.goto(f"{site.address}/quality/case/{reviews.id}")
     assert "PAT" not in page.title()
     assert page.locator(".slice").count() == 3

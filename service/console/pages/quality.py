@@ -52,12 +52,13 @@ def quality(
     caller: Reader,
     protocol: Text = "",
     model: Text = "",
-    since: Annotated[date | None, Query()] = None,
+    since: Annotated[str, Query(max_length=10)] = "",
 ) -> HTMLResponse:
     """Every structure under every protocol and model version, with its state."""
     premises = premises_of(request)
     zone = premises.started_with.site.node.timezone
-    begins = None if since is None else datetime.combine(since, time(), ZoneInfo(zone)).timestamp()
+    day = _day(since)
+    begins = None if day is None else datetime.combine(day, time(), ZoneInfo(zone)).timestamp()
     plan = plan_of(premises.loaded().site)
     wanted = Wanted(begins, None, protocol or None, model or None)
     found = request.app.state.overviews.get(plan, wanted)
@@ -73,7 +74,7 @@ def quality(
         "models": versions,
         "protocol": protocol,
         "model": model,
-        "since": since,
+        "since": day,
     }
     return page(request, caller, "quality.html", place="quality", **values)
 
@@ -177,6 +178,14 @@ def _shown(request: Request, case: ReviewedCase, at: int | None, window: str) ->
         "before": case.slices[place - 1].index + 1 if place else None,
         "after": case.slices[place + 1].index + 1 if place + 1 < len(case.slices) else None,
     }
+
+
+def _day(text: str) -> date | None:
+    """What a field of a form holds: nothing, or a day."""
+    try:
+        return date.fromisoformat(text) if text else None
+    except ValueError:
+        raise ConsoleRefused(422, "console.no-such-day", "A day is written such as 2026-01-07.") from None
 
 
 def _hundredths(position_mm: float | None) -> float | None:

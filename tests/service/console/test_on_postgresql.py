@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from console_desk import PASSWORD, Desk
 from postgresql import Cluster, Unavailable
 from prometheus_client.parser import text_string_to_metric_families
+from reviewed_structures import reviewed, write_down
 from starlette.testclient import TestClient
 
 from service.backlog import engine
@@ -17,9 +19,12 @@ from service.backlog.ledger import Ledger
 from service.backlog.records import SeriesState
 from service.backlog.roles import Role
 from service.backlog.spool import Spool
+from service.backlog.watchdog import Watchdog
 from service.config.reader import WatchedSite
 from service.console.application import application
 from service.console.premises import Premises
+from service.evaluation.drift import DriftWatch
+from service.evaluation.quality import plan_of
 
 pytestmark = pytest.mark.peer
 CONFIG = """
@@ -105,3 +110,26 @@ def test_a_database_that_is_away_is_said_and_comes_back(desk) -> None:
     assert checks["database"] is False
     desk.server.start()
     assert desk.client.get(f"/api/v1/jobs/{job}").status_code == 200
+
+
+def test_a_drift_is_told_once_acknowledged_and_a_structure_graded_over_postgresql(desk) -> None:
+    values = [*(0.80 + 0.01 * (7 * k % 30) for k in range(30)), *[0.5] * 10]
+    ids = write_down(desk.ledger, [reviewed(week=k / 10, dsc=v) for k, v in enumerate(values)])
+    told: list[str] = []
+    notify = SimpleNamespace(tell=lambda code, _sentence, _job: told.append(code))
+    premises = desk.premises
+    for _ in range(2):  # two processes that watch
+        drifts = DriftWatch(desk.ledger, premises.audit, lambda: plan_of(premises.loaded().site))
+        node = premises.loaded().site.node
+        Watchdog(desk.ledger, node, premises.storage, dict, notify, drifts).look()
+    assert told == ["quality.drift"]
+    which = {"structure": "Bladder", "protocol": "pelvis", "model": "pelvis-ct@2.0"}
+    headers = desk.as_("operator")
+    assert desk.client.post("/api/v1/quality/acknowledge", json=which, headers=headers).status_code == 200
+    graded = desk.client.put(
+        f"/api/v1/quality/reviews/{ids[0]}/grade", json={"grade": "major"}, headers=headers
+    )
+    assert graded.json() == {"review": ids[0], "grade": "major"}
+    (said,) = desk.client.get("/api/v1/quality", headers=headers).json()
+    assert (said["state"], said["cases"], said["outliers"]) == ("in-control", 40, 10)
+    assert desk.client.get("/quality/Bladder", headers=headers).status_code == 200

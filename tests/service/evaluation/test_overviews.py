@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 
 import pytest
 from reviewed_structures import reviewed, write_down
 
+from service.backlog import review_tables
 from service.evaluation.charted import CHARTED
 from service.evaluation.control_chart import Smoothing
 from service.evaluation.drift import acknowledge
@@ -41,6 +43,17 @@ def test_a_new_review_a_grade_and_an_acknowledgement_are_seen_at_once(overviews,
     with ledger.begin() as conn:
         ledger.grade(conn, row, "major", "somebody")
     assert overviews.get(PLAN, Wanted()).agreement.n == 1
+
+
+def test_a_set_that_was_compared_anew_is_seen_after_a_minute(overviews, ledger, monkeypatch):
+    t = review_tables.reviewed_structure
+    assert overviews.get(PLAN, Wanted()).charts[0].points[0].value == 0.8
+    with ledger.begin() as conn:
+        conn.execute(t.update().where(t.c.id == 1).values(measures={"dsc": 0.7}))
+    assert overviews.get(PLAN, Wanted()).charts[0].points[0].value == 0.8
+    later = time.monotonic() + 61
+    monkeypatch.setattr("service.evaluation.overviews.time.monotonic", lambda: later)
+    assert overviews.get(PLAN, Wanted()).charts[0].points[0].value == 0.7
 
 
 def test_another_configuration_is_another_overview(overviews):

@@ -56,6 +56,11 @@ def test_the_matrix_has_a_line_for_each_structure_with_its_state(desk):
     assert "3.5" in rows[1]
     assert "1 structure(s) are changed more in review" in text
     assert get(desk, "/quality?model=other@1.0").text.count('<tr id="row-') == 0
+    as_sent = "/quality?protocol=&model=&since="  # by the form, with nothing chosen
+    assert get(desk, as_sent).text.count('<tr id="row-') == 2
+    later = get(desk, f"{as_sent}2025-10-20").text
+    assert 'value="2025-10-20"' in later
+    assert get(desk, f"{as_sent}2026-02-30").status_code == 422
 
 
 def test_the_chart_of_a_structure_links_its_cases_and_lists_its_outliers(desk):
