@@ -9,7 +9,6 @@ import argparse
 import json
 import sys
 from collections import Counter
-from dataclasses import asdict
 from pathlib import Path
 
 from corrupted.corruptions import Case
@@ -33,7 +32,7 @@ def main() -> None:
     drawn, told = Clean("phantoms, as drawn"), Clean("phantoms, as the model contours them")
     others = Clean(f"{given.data_name}, as drawn")
     cases = []
-    for number, sample in enumerate(_phantoms(given.phantoms)):
+    for number, sample in enumerate(_phantoms(given.phantoms, given.pixel_mm, given.slice_mm)):
         case = Case(sample.volume, _fields(sample.truth(), card), sample)
         cases.append((case, _counted(drawn, case, card)))
         if number < given.contoured:
@@ -50,8 +49,8 @@ def main() -> None:
     given.out.mkdir(parents=True, exist_ok=True)
     content = {
         "model": card.reference,
-        "clean": [asdict(each) for each in clean],
-        "spoiled": [asdict(each) for each in spoiled],
+        "clean": [plain(each) for each in clean],
+        "spoiled": [plain(each) for each in spoiled],
     }
     (given.out / "second-look.json").write_text(json.dumps(content, indent=1))
     text = f"{table_of_spoiled(spoiled)}\n\n{table_of_clean(clean)}\n"
@@ -84,6 +83,11 @@ def _count_contoured(row: Clean, sample, card, device: str) -> None:
     count_clean(row, findings_of(said, sample.volume, card), right)
 
 
+def plain(row: Row | Clean) -> dict[str, object]:
+    """A row as JSON has it."""
+    return {name: dict(value) if isinstance(value, Counter) else value for name, value in vars(row).items()}
+
+
 def table_of_spoiled(rows: list[Row]) -> str:
     """What was done, how often it was seen, how strictly, and by which codes."""
     lines = ["| what was done | cases | seen | stop | hold | note | by |", "|---|---|---|---|---|---|---|"]
@@ -112,10 +116,10 @@ def _counts(codes: Counter) -> str:
     return ", ".join(f"`{code}` {count}" for code, count in codes.most_common())
 
 
-def _phantoms(count: int):
+def _phantoms(count: int, pixel_mm: float, slice_mm: float):
     for seed in range(FIRST_SEED, FIRST_SEED + count):
         phantom = pelvic_phantom(seed)
-        yield phantom.sample(phantom.grid())
+        yield phantom.sample(phantom.grid(pixel_mm=pixel_mm, slice_mm=slice_mm))
 
 
 def _cases_of(folder: Path):
@@ -129,6 +133,8 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="make second-look", description=__doc__)
     parser.add_argument("--model", default="pelvis-ct@2.0", help="NAME@VERSION, or a bundle's folder")
     parser.add_argument("--phantoms", type=int, default=12)
+    parser.add_argument("--pixel-mm", type=float, default=1.953125, help="of the phantoms")
+    parser.add_argument("--slice-mm", type=float, default=3.0, help="of the phantoms")
     parser.add_argument("--data", type=Path, help="a data set of further clean cases")
     parser.add_argument("--data-name", default="cases of a data set", help="what the table calls them")
     parser.add_argument(

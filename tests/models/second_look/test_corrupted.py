@@ -5,14 +5,17 @@ Structures are the truth of coarse phantoms, no model runs; the ranges are those
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
+from corrupted.__main__ import plain, table_of_clean, table_of_spoiled
 from corrupted.corruptions import OF_CT, OF_STRUCTURES, Case
-from corrupted.counting import Row, count_corrupted, findings_of, said_of
+from corrupted.counting import Clean, Row, count_clean, count_corrupted, findings_of, said_of
 
 from models.catalog import find_bundle
 from models.training.phantom import NEVER_TRAINED_FROM_SEED, pelvic_phantom
-from models.volume import Severity, StructureField
+from models.volume import Finding, Severity, StructureField
 
 SEEDS = range(NEVER_TRAINED_FROM_SEED + 700, NEVER_TRAINED_FROM_SEED + 703)
 
@@ -63,3 +66,21 @@ def test_swapped_sides_are_stopped_and_missing_slices_held(cases, card):
             spoiled = OF_STRUCTURES[what](case, np.random.default_rng(1))
             count_corrupted(row, case, spoiled, set(), card)
         assert row.strictest == {level: len(cases)}
+
+
+def test_the_tables_say_what_was_counted():
+    row = Row("shifted", cases=3, found=2)
+    row.codes.update({"structure.order-wrong": 2})
+    row.strictest.update({"hold": 2})
+    assert table_of_spoiled([row]).splitlines()[2] == (
+        "| shifted | 3 | 2 | 0 | 2 | 0 | `structure.order-wrong` 2 |"
+    )
+    clean = Clean("phantoms")
+    wrong = Finding("structure.uncertain", "x", "Colon")
+    held = Finding("structure.overlap", "x", "Bladder", Severity.HOLD)
+    count_clean(clean, (wrong,), {"Bladder": True, "Colon": False})
+    count_clean(clean, (held,), {"Bladder": True, "Colon": True})
+    assert table_of_clean([clean]).splitlines()[2] == (
+        "| phantoms | 2 | 4, 3 | 1 | 0 | `structure.overlap` 1 | `structure.uncertain` 1 |"
+    )
+    assert json.loads(json.dumps(plain(row)))["codes"] == {"structure.order-wrong": 2}
