@@ -4,45 +4,31 @@ from __future__ import annotations
 
 import ipaddress
 import os
-import socket
 import stat
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from itertools import combinations
 from pathlib import Path
 from typing import Final
-from urllib.parse import urlsplit
 
 from models.catalog import find_bundle
 from models.installed_extras import missing_extra
 from service.config.archive_checks import archive_warnings
 from service.config.certificates import ending_soon
+from service.config.connections import unanswered
 from service.config.consistency import SENDER
 from service.config.criteria import compile_criterion, folded
 from service.config.document import read_document
+from service.config.known_hosts import unknown_hosts
 from service.config.mistakes import KeyPath, Mistake, key_text, listed
 from service.config.output_advice import output_warnings
 from service.config.reader import LoadedSite
 from service.config.route_section import Route
 from service.config.tls_sections import tls_sections
 
-_CONNECT_SECONDS: Final = 2.0
-_NETWORK_FILE_SYSTEMS: Final = frozenset(
-    {
-        "nfs",
-        "nfs4",
-        "cifs",
-        "smb3",
-        "smbfs",
-        "9p",
-        "afs",
-        "ceph",
-        "glusterfs",
-        "lustre",
-        "fuse.sshfs",
-        "fuse.rclone",
-    }
-)
+_NETWORK_FILE_SYSTEMS: Final = frozenset({
+    "nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "ceph", "glusterfs", "lustre", "fuse.sshfs",
+    "fuse.rclone",
+})  # fmt: skip
 _MOUNTS: Final = Path("/proc/mounts")
 _Said = Iterator[tuple[KeyPath, str]]
 
@@ -56,10 +42,21 @@ def warnings_of(
     others have found.
     """
     document = read_document(loaded.text)
-    checks = [_listening, _senders, _routes, _modes, _hosts, _own_titles, _storage, _console, _openid, _mail]
+    checks = [
+        _listening,
+        _senders,
+        _routes,
+        _modes,
+        unknown_hosts,
+        _own_titles,
+        _storage,
+        _console,
+        _openid,
+        _mail,
+    ]
     checks += [_certificates, _archives, _extras, output_warnings]
     if connect:
-        checks.append(_connections)
+        checks.append(unanswered)
     said = [*also, *(found for check in checks for found in check(loaded))]
     return tuple(sorted({Mistake(document.line(path), key_text(path), sentence) for path, sentence in said}))
 
@@ -151,29 +148,6 @@ def _extras(loaded: LoadedSite) -> _Said:
             extra = missing_extra(find_bundle(use.model, loaded.bundle_folders))
             if extra is not None:
                 yield ("protocols", name), f"{use.model} needs an extra: pip install delineate[{extra}]"
-
-
-def _hosts(loaded: LoadedSite) -> _Said:
-    places: list[tuple[KeyPath, str]] = [
-        (("destinations", name, "host"), one.host)
-        for name, one in loaded.site.destinations.items()
-        if one.host is not None
-    ]
-    places += [
-        (("senders", title, "host"), sender.host)
-        for title, sender in loaded.site.senders.items()
-        if sender and sender.host
-    ]
-    places += [
-        (("archives", name, "host"), each.host) for name, each in loaded.site.archives.items() if each.host
-    ]
-    if loaded.site.node.notify.email_to:
-        places.append((("node", "notify", "smtp_host"), loaded.site.node.notify.smtp_host))
-    for path, host in places:
-        try:
-            socket.getaddrinfo(host, None)
-        except (OSError, UnicodeError):
-            yield path, f"{host} is not known to this machine's name service"
 
 
 def _own_titles(loaded: LoadedSite) -> _Said:
@@ -277,30 +251,3 @@ def _network_file_system(folder: Path) -> str | None:
     ]
     nearest = max(kinds, default=(0, 0, ""))[2]  # the later of two mounts on one folder hides the earlier
     return nearest if nearest in _NETWORK_FILE_SYSTEMS else None
-
-
-def _connections(loaded: LoadedSite) -> _Said:
-    places: list[tuple[KeyPath, str, int]] = [
-        (("destinations", name), one.host, one.port)
-        for name, one in loaded.site.destinations.items()
-        if one.host is not None and one.port is not None
-    ]
-    if loaded.site.node.database != "sqlite":
-        url = urlsplit(loaded.site.node.database)
-        places.append((("node", "database"), url.hostname or "127.0.0.1", url.port or 5432))
-    with ThreadPoolExecutor(max_workers=8) as pool:
-        failures = pool.map(lambda place: _failure(place[1], place[2]), places)
-        for (path, host, port), failure in zip(places, failures, strict=True):
-            if failure:
-                yield (
-                    path,
-                    f"{host}:{port} does not answer ({failure}); is it running, does a firewall let us?",
-                )
-
-
-def _failure(host: str, port: int) -> str | None:
-    try:
-        socket.create_connection((host, port), timeout=_CONNECT_SECONDS).close()
-    except (OSError, UnicodeError) as error:
-        return type(error).__name__
-    return None

@@ -6,10 +6,13 @@ from dataclasses import replace
 
 import pytest
 import sqlalchemy as sa
-from reviewed_structures import FIRST_AT, WEEK, reviewed, write_down
+from reviewed_structures import FIRST_AT, WEEK, new_structure, reviewed, write_down
 
+from models.volume import Provenance
 from service.backlog import ledger_tables, review_tables
+from service.backlog.database import now
 from service.backlog.ledger import LedgerRefused
+from service.backlog.records import JobState
 from service.backlog.review_records import GRADES, SliceMeasures
 
 SLICES = (
@@ -162,3 +165,34 @@ def test_what_has_come_is_not_asked_for_and_what_has_not_is_asked_for_again(ledg
     assert not ledger.was_queried("came")
     assert ledger.is_known_set("came")
     assert not ledger.is_known_set("new")
+
+
+def test_what_is_compared_anew_replaces_what_was_found_before_and_keeps_row_and_grade(ledger):
+    row = reviewed("Bladder", dsc=0.5, number=5)
+    [number] = write_down(ledger, [row], SLICES)
+    with ledger.begin() as conn:
+        ledger.grade(conn, number, "minor", "anna")
+        set_id = ledger.reviewed_sets()[0].id
+        anew = new_structure(reviewed("Bladder", dsc=0.9, number=5), SLICES[:1])
+        rectum = new_structure(reviewed("Rectum", number=5))
+        ids = ledger.add_reviewed_structures(conn, set_id, [anew, rectum])
+        ledger.change_reviewed_set(conn, set_id, series_id=7, code="review.uid-reused", sentence="Odd.")
+    assert ids[0] == number
+    found = {each.structure: each for each in ledger.find_reviewed_structures()}
+    assert (found["Bladder"].measures["dsc"], found["Bladder"].reader_grade) == (0.9, "minor")
+    assert set(found) == {"Bladder", "Rectum"}
+    assert ledger.slice_measures(number) == [SLICES[0]]
+    assert ledger.reviewed_set(set_id).code == "review.uid-reused"
+
+
+def test_studies_that_were_contoured_are_asked_for_and_what_we_sent_is_known(ledger, new_job, storage):
+    job, other = new_job(), new_job("2.25.2", protocol="brain")
+    with ledger.begin() as conn:
+        ledger.move_job(conn, job.id, JobState.CONTOURING)
+        ledger.record_segmentation(conn, job.id, Provenance("m", "1.0", "", validated=True), [], {}, {})
+        file = storage / "rtstruct.dcm"
+        ledger.create_delivery(conn, job_id=job.id, destination="a", file=file, sop_instance_uid="2.25.8")
+    assert ledger.job(other.id).contoured is False
+    assert ledger.contoured_studies(0.0) == {"2.25.9": {"2.25.8"}}
+    assert ledger.contoured_studies(now() + 1) == {}
+    assert ledger.maker(job.id)[0] == "m@1.0"
