@@ -20,6 +20,7 @@ from service.config.criteria import compile_criterion, folded
 from service.config.document import read_document
 from service.config.known_hosts import unknown_hosts
 from service.config.mistakes import KeyPath, Mistake, key_text, listed
+from service.config.openid_advice import openid_warnings
 from service.config.output_advice import output_warnings
 from service.config.reader import LoadedSite
 from service.config.route_section import Route
@@ -42,19 +43,8 @@ def warnings_of(
     others have found.
     """
     document = read_document(loaded.text)
-    checks = [
-        _listening,
-        _senders,
-        _routes,
-        _modes,
-        unknown_hosts,
-        _own_titles,
-        _storage,
-        _console,
-        _openid,
-        _mail,
-    ]
-    checks += [_certificates, _archives, _extras, output_warnings]
+    checks = [_listening, _senders, _routes, _modes, unknown_hosts, _own_titles, _storage, _console, _mail]
+    checks += [_certificates, _archives, _extras, output_warnings, openid_warnings]
     if connect:
         checks.append(unanswered)
     said = [*also, *(found for check in checks for found in check(loaded))]
@@ -210,19 +200,6 @@ def _console(loaded: LoadedSite) -> _Said:
         written = getattr(console, key)
         if written is not None and not os.access(loaded.beside(written), os.R_OK):
             yield ("console", key), f"{written} cannot be read by this user; the console would not start"
-
-
-def _openid(loaded: LoadedSite) -> _Said:
-    oidc = loaded.site.console.oidc
-    if oidc is None or not loaded.site.console.enabled:
-        return
-    for key in ("client_secret_file", "ca_certificates"):
-        written = getattr(oidc, key)
-        if written is not None and not os.access(loaded.beside(written), os.R_OK):
-            sentence = f"{written} cannot be read by this user; the console would not start"
-            yield ("console", "oidc", key), sentence
-    if "openid" not in oidc.scopes:
-        yield ("console", "oidc", "scopes"), "lacks openid: the provider would not say who signs in"
 
 
 def _mail(loaded: LoadedSite) -> _Said:

@@ -311,6 +311,7 @@ def test_no_address_of_the_http_process_takes_a_patient(house: House) -> None:
     }
     assert taken == {
         "job", "action", "state", "limit", "name", "reference", "since", "until", "first", "count", "row",
+        "review", "structure", "protocol", "model",
     }  # fmt: skip
 
 

@@ -28,6 +28,9 @@ LOOKS = [
     ("GET", "/api/v1/senders", "reader"),
     ("GET", "/api/v1/models", "reader"),
     ("GET", "/api/v1/models/external@1.0", "reader"),
+    ("GET", "/api/v1/quality", "reader"),
+    ("PUT", "/api/v1/quality/reviews/{review}/grade", "operator"),
+    ("POST", "/api/v1/quality/acknowledge", "operator"),
     ("GET", "/api/v1/configuration", "administrator"),
     ("POST", "/api/v1/configuration/check", "administrator"),
     ("GET", "/api/v1/users", "administrator"),
@@ -70,7 +73,7 @@ def test_every_address_is_named_above(desk):
 @pytest.mark.parametrize(("method", "path", "needed"), LOOKS)
 def test_nobody_is_answered_without_an_account_nor_above_their_role(desk, method, path, needed):
     job = desk.job()
-    path = path.format(job=job.id, row=job.series_id)
+    path = path.format(job=job.id, row=job.series_id, review=1)
     assert desk.client.request(method, path).status_code == 401
     for role in ROLES[: ROLES.index(needed)]:
         answer = desk.client.request(method, path, headers=desk.as_(role))

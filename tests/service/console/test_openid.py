@@ -23,6 +23,7 @@ from starlette.testclient import TestClient
 from service.backlog.audit import AuditTrail
 from service.backlog.roles import Role
 from service.backlog.spool import Spool
+from service.config.openid_advice import openid_warnings
 from service.config.openid_section import OpenIdSection
 from service.config.reader import WatchedSite
 from service.console.application import application
@@ -285,6 +286,14 @@ def test_the_secret_comes_from_a_file_or_the_environment(tmp_path, monkeypatch):
         open_id(_loaded(tmp_path, "    client_secret_file: nowhere\n"))
     with pytest.raises(ConsoleCannotStart, match="ca_certificates"):
         open_id(_loaded(tmp_path, "    ca_certificates: secret\n"))
+
+
+def test_a_check_names_what_sign_in_would_lack(tmp_path):
+    assert list(openid_warnings(_loaded(tmp_path, ""))) == []
+    said = dict(
+        openid_warnings(_loaded(tmp_path, "    client_secret_file: nowhere\n    scopes: [profile]\n"))
+    )
+    assert said.keys() == {("console", "oidc", "client_secret_file"), ("console", "oidc", "scopes")}
 
 
 def test_neither_a_secret_nor_an_address_without_tls_may_stand_in_the_file(tmp_path):

@@ -150,7 +150,7 @@ def test_without_its_files_the_figures_stay(desk):
     assert "0.750" in answer.text  # DSC
     assert '<svg class="slice"' not in answer.text
     zh = get(desk, f"/quality/case/{made.id}", **{"Accept-Language": "zh"}).text
-    assert "已按保留期限删除" in zh
+    assert "已按保存期限删除" in zh
 
 
 def test_a_reader_is_shown_no_way_to_grade_and_an_operator_grades_whole_and_slice(desk):
