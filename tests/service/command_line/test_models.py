@@ -5,14 +5,18 @@ from __future__ import annotations
 import json
 import shutil
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
 from models.card import read_card
 from models.catalog import SHIPPED
 from models.networks import NETWORKS
+from models.training.data_set import Case, DataSetWriter
+from models.volume import CtVolume
 from service.command_line.models import app
-from service.errors import ModelRefused
+from service.dicom.patient_grids import patient_grid
+from service.errors import DataRefused, ModelRefused
 
 
 def run(*arguments: str):
@@ -100,3 +104,29 @@ def test_recipes_are_listed_whole_for_people_and_for_programs():
     assert "Vessels_Iliac, Uterus, Prostate" in found.output
     recipes = {recipe["name"]: recipe for recipe in json.loads(run("recipes", "--json").output)}
     assert recipes["unet-res-enc--delineate"]["network"]["name"] == "unet-res-enc"
+
+
+def test_statistics_of_a_data_set_go_into_the_card(tmp_path):
+    shape = (12, 60, 60)
+    grid = patient_grid("HFS", shape_zyx=shape, spacing_zyx_mm=(3.0, 4.0, 4.0))
+    body = np.zeros(shape, bool)
+    body[:, 10:50, 10:50] = True  # 40 pixels of 4 mm each way on 12 slices of 3 mm
+    writer = DataSetWriter(tmp_path / "data", ["External"], "a block of water")
+    hu = np.where(body, 0, -1000).astype(np.int16)
+    writer.add(Case("c1", "p1", CtVolume(hu, grid), {"External": body}), "train")
+    writer.close()
+    bundle = tmp_path / "external"
+    shutil.copytree(SHIPPED / "external", bundle)
+    answer = run("statistics", str(bundle), "--data", str(tmp_path / "data"), "--device", "cpu")
+    assert answer.exit_code == 0, answer.output
+    assert "External            1 cases" in answer.output
+    statistics = read_card(bundle / "card.yaml").statistics
+    assert statistics.ct.cases == 1
+    assert statistics.ct.noise_hu == (0, 0)
+    assert "1 cases of 1 patients" in statistics.data
+    before = (SHIPPED / "external" / "card.yaml").read_text().rstrip("\n")
+    assert (bundle / "card.yaml").read_text().startswith(before)
+
+    refused = run("statistics", str(bundle), "--data", str(tmp_path / "data"), "--part", "validation")
+    assert isinstance(refused.exception, DataRefused)
+    assert refused.exception.code == "evaluation.no-case"
