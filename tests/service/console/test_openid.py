@@ -158,8 +158,11 @@ def test_another_role_there_is_another_role_here_and_none_is_no_way_in(desk, pro
         {"iat": int(time.time()) + 3600},
         {"sub": None},
     ],
-    ids=str,
-)
+    ids=[
+        "nonce-of-another", "no-nonce", "for-another", "for-another-by-us", "for-nobody", "from-elsewhere",
+        "expired", "never-expires", "from-the-future", "of-nobody",
+    ],
+)  # fmt: skip
 def test_an_id_token_that_is_not_for_us_now_lets_nobody_in(desk, provider, wrong):
     provider.changed = wrong
     answer = sign_in(desk, provider)
