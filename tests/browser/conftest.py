@@ -51,9 +51,12 @@ class Site:
             wait_until(lambda: len(ledger.find_jobs(state)) >= count, 120)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium():
-    """One browser for all tests; each has a context of its own."""
+    """One browser for the tests of a file; each has a context of its own.
+
+    Not longer: Playwright's event loop stays the running one of this thread, and tests elsewhere have their own.
+    """
     if not CHROMIUM.is_file():
         pytest.skip("needs Debian's Chromium: setup/debian.sh")
     playwright = pytest.importorskip("playwright.sync_api", reason="needs Playwright: make setup")

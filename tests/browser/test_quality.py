@@ -41,11 +41,13 @@ def test_a_drift_is_acknowledged_and_a_slice_is_graded(signed_in, site, reviews)
     assert page.locator(".slice").count() == 3
     page.click('a[href^="?slice=6"]')
     page.wait_for_url("**slice=6**")
+    page.wait_for_load_state()
     page.click(f"#grade-{reviews.id}-6")
     assert page.inner_text("#ask-destination span") == "Grade"
     page.select_option("#ask select", "major")
     page.click('#ask [value="yes"]')
     page.locator("#measures ~ ul", has_text="major changes").wait_for()
+    page.wait_for_load_state()
     page.click(f"#grade-{reviews.id}-whole")
     page.select_option("#ask select", "minor")
     page.click('#ask [value="yes"]')
