@@ -1,5 +1,5 @@
 # Two commands: `make demo` runs the main job, `make test` runs every test. Each installs what it needs.
-.PHONY: setup demo test bench check format docs fuzz peers-table hosts chaos power-loss evaluation false-alarms second-look
+.PHONY: setup demo test bench check format docs fuzz peers-table hosts chaos power-loss evaluation false-alarms second-look runtimes
 
 setup:
 	@setup/environment.sh
@@ -39,6 +39,11 @@ chaos: setup
 evaluation: setup
 	@setup/debian.sh
 	EVALUATION=long .venv/bin/pytest -m evaluation tests/acceptance/test_evaluation_end_to_end.py
+
+# Models from elsewhere beside the programs that made them: nnU-Net and MONAI in an environment of their own (2.8 GB).
+runtimes: setup
+	.venv/bin/python tests/peers/make_environment.py torch
+	OMP_NUM_THREADS=1 .venv/bin/pytest -n 2 --dist loadfile -m runtimes
 
 # Cuts the power of the disk that spool and database lie on (root only): build/power-loss.json.
 CUTS ?= 50

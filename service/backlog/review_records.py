@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final, Literal
+from typing import Final, Literal, get_args
+
+from service.config.evaluation_section import Measure
 
 Approval = Literal["APPROVED", "UNAPPROVED", "REJECTED", ""]
 FoundBy = Literal["sent", "query"]
@@ -14,25 +16,7 @@ SliceState = Literal["untouched", "edited", "added", "removed"]
 GRADES: Final = ("acceptable", "minor", "major", "not-acceptable")
 """How much of a contour survived, best first."""
 
-MEASURES: Final = (
-    "dsc",
-    "jaccard",
-    "hd95_mm",
-    "assd_mm",
-    "msd_mm",
-    "surface_dsc",
-    "added_path_mm",
-    "volume_cm3",
-    "reviewed_volume_cm3",
-    "centroid_shift_mm",
-    "slices_added_superior",
-    "slices_removed_superior",
-    "slices_added_inferior",
-    "slices_removed_inferior",
-    "slices_in_common",
-    "contours_untouched",
-    "worst_slice_dsc",
-)
+MEASURES: Final[tuple[str, ...]] = get_args(Measure)
 """Keys of the measures of a structure. One that does not exist is absent: no distance to an empty contour."""
 
 
