@@ -33,6 +33,7 @@ from faults.recording_bundle import records_of
 from faults.site import Site
 from postgresql import Cluster, cluster
 from running_node import wait_until
+from sqlalchemy.exc import OperationalError
 
 _DATABASE = "database"
 _START_CPU_SECONDS = {"arrival": 1.0, "console": 1.5, "model-process": 1.4, "work": 1.5, "serve": 0.15}
@@ -169,6 +170,7 @@ class Chaos:
             self._progress("killing")
             time.sleep(0.1)
         self.killer.stop()
+        wait_until(self._database_answers, 120)  # its server may have been the last that was killed
         self._bring_it_back()
         killing_seconds = time.monotonic() - self.started
         is_settled = self.person.settle(60 + 2.0 * len(site.numbers))
@@ -186,6 +188,12 @@ class Chaos:
         if len(self.outage) == 1:
             self.outage.append(time.monotonic())
             self.site.destinations["archive"].open()
+
+    def _database_answers(self) -> bool:
+        with suppress(OperationalError):
+            self.site.under_way()
+            return True
+        return False
 
     def _count(self, killing_seconds: float, *, is_settled: bool) -> dict[str, Any]:
         site = self.site
