@@ -107,7 +107,10 @@ def test_a_process_that_dies_is_started_again(role: str, node: RunningNode) -> N
     assert (died["role"], died["signal"], died["seconds"]) == (role, "SIGKILL", 0.5)
     wait_until(lambda: answers(node))
     assert role == "work" or node.port == port
-    assert Path(f"/proc/{model}").exists() == (role == "arrival")  # a worker's model goes with it, reaped
+    if role == "work":  # its model goes with it, reaped: at once, but not faster than a busy kernel
+        wait_until(lambda: not Path(f"/proc/{model}").exists(), 10)
+    else:
+        assert Path(f"/proc/{model}").exists()
     assert node.stop() == 0
 
 
