@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from artefact_volume import phantom_volume
 from peers.make_environment import complete, python
 
 from models.adding.inspection import add
@@ -18,7 +19,7 @@ from models.adding.new_bundle import Wish
 from models.card import BundleError, read_card
 from models.monai_card import Spacing
 from models.predictor import Predictor
-from models.volume import CtVolume, Grid
+from models.volume import CtVolume
 
 pytestmark = [pytest.mark.runtimes, pytest.mark.timeout(1800)]  # MONAI trains on a machine that may be busy
 
@@ -58,15 +59,6 @@ def wish(tmp_path, bundles):
         return Wish(path, tmp_path / "models" / "added", tmp_path / "labels.yaml", card or {}, trust, hears)
 
     return make
-
-
-def phantom_volume():
-    dz, dy, dx = nnunet_artefact.SPACING_ZYX_MM
-    slices, rows, columns = nnunet_artefact.SHAPE
-    origins = np.zeros((slices, 3))
-    origins[:, 2] = np.arange(slices) * dz
-    grid = Grid(origins, np.array([dx, 0.0, 0.0]), np.array([0.0, dy, 0.0]), rows, columns)
-    return CtVolume(nnunet_artefact.phantom(99)[0], grid)
 
 
 def dsc(a, b):

@@ -12,13 +12,14 @@ import nnunet_fallback
 import numpy as np
 import pytest
 import torch
+from artefact_volume import phantom_volume
 from peers.make_environment import complete, python
 
 from models.adding.inspection import add, place_of
 from models.adding.new_bundle import Wish
 from models.card import BundleError, read_card
 from models.predictor import Predictor
-from models.volume import CtVolume, Grid, OutsideTrainedRegion
+from models.volume import CtVolume, OutsideTrainedRegion
 
 pytestmark = [pytest.mark.runtimes, pytest.mark.timeout(1800)]  # nnU-Net trains on a machine that may be busy
 
@@ -61,15 +62,6 @@ def wish(tmp_path, results):
         return Wish(path or results / name, folder, tmp_path / "labels.yaml", {}, trust, told)
 
     return make
-
-
-def phantom_volume():
-    dz, dy, dx = nnunet_artefact.SPACING_ZYX_MM
-    slices, rows, columns = nnunet_artefact.SHAPE
-    origins = np.zeros((slices, 3))
-    origins[:, 2] = np.arange(slices) * dz
-    grid = Grid(origins, np.array([dx, 0.0, 0.0]), np.array([0.0, dy, 0.0]), rows, columns)
-    return CtVolume(nnunet_artefact.phantom(99)[0], grid)
 
 
 def labels_of(card, volume):
