@@ -246,9 +246,16 @@ class DeliveryLedger(JobLedger):
             return job.state
         if DeliveryState.DEAD in states:
             dead = next(each for each in last if each.state is DeliveryState.DEAD)
-            sentence = f"The {dead.noun} did not reach {dead.destination}."
+            sentence = f"The {dead.noun} did not reach {dead.destination}. {self._said(conn, dead)}".strip()
             return self.move_job(conn, job_id, JobState.FAILED, code=dead.reason, sentence=sentence).state
         return self.move_job(conn, job_id, JobState.DONE).state
+
+    def _said(self, conn: sa.Connection, delivery: Delivery) -> str:
+        a = tables.attempt
+        last = sa.and_(
+            a.c.delivery_id == delivery.id, a.c.n == delivery.attempts, a.c.code == delivery.reason
+        )
+        return conn.execute(sa.select(a.c.sentence).where(last)).scalar() or ""
 
     def _latest(
         self, conn: sa.Connection, job_id: str, destination: str, kind: ObjectKind
