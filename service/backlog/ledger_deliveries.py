@@ -251,11 +251,9 @@ class DeliveryLedger(JobLedger):
         return self.move_job(conn, job_id, JobState.DONE).state
 
     def _said(self, conn: sa.Connection, delivery: Delivery) -> str:
-        a = tables.attempt
-        last = sa.and_(
-            a.c.delivery_id == delivery.id, a.c.n == delivery.attempts, a.c.code == delivery.reason
-        )
-        return conn.execute(sa.select(a.c.sentence).where(last)).scalar() or ""
+        a, last = tables.attempt, (delivery.id, delivery.attempts, delivery.reason)
+        which = sa.tuple_(a.c.delivery_id, a.c.n, a.c.code) == last
+        return conn.execute(sa.select(a.c.sentence).where(which)).scalar() or ""
 
     def _latest(
         self, conn: sa.Connection, job_id: str, destination: str, kind: ObjectKind
