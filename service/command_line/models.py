@@ -108,7 +108,7 @@ def _check_bundles(cards: list[Card]) -> int:
     """A line for each; how many are not what their card says."""
     from models.card import BundleError
     from models.catalog import content_sha256
-    from models.installed_extras import missing_extra
+    from models.runtimes.installed_extras import missing_extra
 
     wrong = 0
     for card in cards:

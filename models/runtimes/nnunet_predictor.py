@@ -21,11 +21,11 @@ from torch import Tensor, nn
 
 from models.card import BundleError, Card
 from models.catalog import verified_bytes
-from models.field_answer import FieldAnswer
-from models.installed_extras import imported
-from models.model_axes import ModelAxes
 from models.network_run import Attempt, stepping_down
 from models.nnunet_card import NnunetPredictorCard, label_values
+from models.runtimes.field_answer import FieldAnswer
+from models.runtimes.installed_extras import imported
+from models.runtimes.model_axes import ModelAxes
 from models.stages import Stages
 from models.volume import CtVolume, OutsideTrainedRegion, StructureField
 

@@ -6,8 +6,8 @@ import torch
 
 from models.card import BundleError
 from models.monai_card import Crop, MonaiCard, Normalise, Orientation, Rescale, ScaleRange, Spacing, Window
-from models.monai_run import window_places, window_weights, windowed
-from models.monai_steps import prepared, sampled
+from models.runtimes.monai_run import window_places, window_weights, windowed
+from models.runtimes.monai_steps import prepared, sampled
 from models.volume import CtVolume, Grid, OutsideTrainedRegion
 
 

@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from models.card import BundleError, read_card
-from models.program import as_field, load_program
+from models.runtimes.program import as_field, load_program
 from models.volume import CtVolume, StructureField
 
 CODE = """

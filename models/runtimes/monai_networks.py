@@ -15,8 +15,8 @@ from torch import Tensor, nn
 
 from models.card import BundleError, Card
 from models.catalog import verified_bytes
-from models.installed_extras import imported
 from models.monai_card import MonaiNetwork
+from models.runtimes.installed_extras import imported
 
 NETWORKS: Final = frozenset(
     {

@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from models.fine_logits import box_of
-from models.model_axes import ModelAxes
 from models.monai_card import Crop, MonaiCard, Normalise, Orientation, Rescale, ScaleRange, Spacing
 from models.nnunet_resampling import Matrix, along
 from models.patient_axes import AXIS_OF
+from models.runtimes.model_axes import ModelAxes
 from models.volume import CtVolume, OutsideTrainedRegion
 
 _SAME_MM: Final = 1e-3  # MONAI's AFFINE_TOL: so near, voxels are left as they are

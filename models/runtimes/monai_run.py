@@ -16,14 +16,14 @@ from torch.nn import functional
 from models.along_axes import scripted
 from models.card import BundleError, Card
 from models.catalog import verified_bytes
-from models.field_answer import FieldAnswer
 from models.fine_logits import FineLogits
-from models.installed_extras import imported
-from models.model_axes import ModelAxes
 from models.monai_card import MonaiCard, Window
-from models.monai_networks import load_built
-from models.monai_steps import prepared
 from models.network_run import Attempt, NotFinite, attempts, stepping_down
+from models.runtimes.field_answer import FieldAnswer
+from models.runtimes.installed_extras import imported
+from models.runtimes.model_axes import ModelAxes
+from models.runtimes.monai_networks import load_built
+from models.runtimes.monai_steps import prepared
 from models.stages import Stages
 from models.volume import CtVolume
 

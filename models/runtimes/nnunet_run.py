@@ -18,13 +18,13 @@ from torch import Tensor, nn
 
 from models.card import BundleError, Card
 from models.catalog import verified_bytes
-from models.field_answer import FieldAnswer
 from models.fine_logits import Box, FineLogits, box_of
-from models.model_axes import ModelAxes
 from models.network_layout import for_inference
 from models.network_run import Attempt, attempts, stepping_down
-from models.nnunet_networks import PlannedUnet
 from models.nnunet_resampling import Resampler, apart_axis, new_shape
+from models.runtimes.field_answer import FieldAnswer
+from models.runtimes.model_axes import ModelAxes
+from models.runtimes.nnunet_networks import PlannedUnet
 from models.sliding_window import tiles
 from models.stages import Stages
 from models.volume import CtVolume, OutsideTrainedRegion

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 import pytest
 
 from models.card import BundleError
-from models.installed_extras import imported, missing_extra
+from models.runtimes.installed_extras import imported, missing_extra
 
 
 @pytest.fixture
@@ -59,7 +59,7 @@ def test_a_card_tells_which_extra_it_lacks(monkeypatch):
     built = SimpleNamespace(nnunet_predictor=None, monai=SimpleNamespace(network="UNet"))
     scripted = SimpleNamespace(nnunet_predictor=None, monai=SimpleNamespace(network=None))
     predicted = SimpleNamespace(nnunet_predictor="a plan", monai=None)
-    monkeypatch.setattr("models.installed_extras.find_spec", lambda package: None)
+    monkeypatch.setattr("models.runtimes.installed_extras.find_spec", lambda package: None)
     assert [missing_extra(card) for card in (built, scripted, predicted)] == ["monai", None, "nnunet"]
-    monkeypatch.setattr("models.installed_extras.find_spec", lambda package: package)
+    monkeypatch.setattr("models.runtimes.installed_extras.find_spec", lambda package: package)
     assert missing_extra(built) is None
