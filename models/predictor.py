@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import torch
 
-from models.card import BundleError, Card
-from models.catalog import content_sha256
+from models.cards.card import BundleError, Card
+from models.cards.catalog import content_sha256
 from models.native_field import field_on_ct
 from models.network_answer import parts_of
 from models.network_run import NetworkRun, device_named

@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from models.input_card import Channel, InputCard
+from models.cards.input_card import Channel, InputCard
 from models.volume import CtVolume, Grid, OutsideTrainedRegion
 
 LARGEST_TILT_DEGREES: Final = 25.0
