@@ -75,8 +75,14 @@ class JobMaker:
         notes: Sequence[str],
         *,
         repeat: bool,
+        other_patient: bool = False,
     ) -> Made:
-        """Create the jobs that the decision asks for and that do not exist yet."""
+        """Create the jobs that the decision asks for and that do not exist yet.
+
+        Args:
+            repeat: the series came again as it was contoured before.
+            other_patient: it came again under its UIDs, but says that it is somebody else's.
+        """
         made = Made()
         if not decision.jobs:
             return made
@@ -87,7 +93,9 @@ class JobMaker:
             latest = self._ledger.latest_job(series.series_instance_uid, routed.protocol, conn)
             if latest is None:
                 self.create(conn, order, made, predecessor=None)
-            elif not repeat:
+            elif other_patient:
+                self.create(conn, order, made, predecessor=None)  # a set of somebody else is not replaced
+            elif not repeat or set(latest.files) != set(order.files):
                 self._replace(conn, order, made, latest)
         return made
 
