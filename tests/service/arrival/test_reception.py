@@ -12,7 +12,8 @@ from sqlalchemy.exc import OperationalError
 from service.arrival import recording
 from service.arrival.series_headers import read_headers
 from service.backlog import ledger_tables as tables
-from service.backlog.records import DeliveryState, JobState, SeriesState
+from service.backlog.operations import Operations
+from service.backlog.records import DeliveryState, JobState, Mode, SeriesState
 
 SLICES = range(10)
 HOLE = [n for n in SLICES if n != 4]
@@ -410,6 +411,23 @@ def test_a_set_that_replaces_one_of_hours_ago_waits_for_a_person(desk):
     assert (second.state, second.code) == (JobState.HELD, "job.replaces-an-old-set")
     assert desk.told.messages[-1][0::2] == ("job.replaces-an-old-set", second.id)
     assert f"contour:{second.id}:1" not in keys(desk)
+
+
+@pytest.mark.parametrize("stopped", ["hold", "hold-while-contoured", "cancel"])
+def test_what_a_person_stopped_is_not_sent_because_of_a_late_slice(desk, stopped):
+    desk.send(SLICES)
+    desk.wait(4)
+    (job,) = desk.jobs()
+    person = Operations(desk.ledger, desk.engine, "anna")
+    if stopped == "hold-while-contoured":
+        with desk.ledger.begin() as conn:
+            desk.ledger.move_job(conn, job.id, JobState.CONTOURING)
+    (person.cancel if stopped == "cancel" else person.hold)(job.id)
+    for number in (10, 11):
+        desk.send([number])
+        desk.wait(4)
+    assert [each.mode for each in desk.jobs()[1:]] == [Mode.HOLD, Mode.HOLD]
+    assert desk.jobs()[-1].state is JobState.QUEUED, "it is contoured, and its set waits"
 
 
 def test_a_late_localizer_makes_no_new_set(desk):
