@@ -11,11 +11,9 @@ import yaml
 from models.cards.card import Card
 from models.cards.input_card import InputCard
 from models.data_sets.data_set import DataSet
+from models.tg263 import standing_of
 from models.training.bundles.structure_habits import Habits
 from models.training.recipes.recipe import Recipe
-
-LOCAL_NAMES: Final = frozenset({"Spine", "Vessels_Iliac", "Femur_Heads"})
-"""Names of structures in this project's recipes that TG-263 does not have."""
 
 _ON_THE_MIDLINE: Final = ("Sacrum", "Spine", "SpinalCanal", "SpinalCord")
 _UNSAID: Final = "as drawn in the training data, whose source did not say from where to where"
@@ -113,7 +111,7 @@ def _structure(
     elif not said:
         said |= {"volume_cm3": [0.0, 20_000.0], "may_be_absent": True}
     said["extent"] = extent or recipe.extents.get(name) or said.get("extent") or _UNSAID
-    if name in LOCAL_NAMES:
+    if standing_of(name) == "local":
         said["local_name"] = True
     if name in recipe.postprocess:
         said["postprocess"] = asdict(recipe.postprocess[name])

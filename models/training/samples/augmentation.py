@@ -13,6 +13,7 @@ from typing import Final
 
 from models.cards.yaml_sections import SectionInvalid, section
 from models.chance import Chance
+from models.tg263 import Side, side_of
 from models.training.recipes.recipe import Named
 from models.training.recipes.recipe_book import RecipeInvalid
 from models.training.samples.augmentation_kinds import (
@@ -96,9 +97,10 @@ def _mirror(structures: Sequence[str]) -> tuple[tuple[int, ...], list[str]]:
     """The place of each structure's mirror image, and structures whose other side is not among them."""
     places: list[int] = []
     alone: list[str] = []
-    other = {"_L": "_R", "_R": "_L"}
+    other: dict[Side, Side] = {"L": "R", "R": "L"}
     for at, name in enumerate(structures):
-        wanted = name[:-2] + other[name[-2:]] if name[-2:] in other else name
+        side = side_of(name)
+        wanted = name if side is None else name[:-1] + other[side]
         if wanted not in structures:
             alone.append(name)
         places.append(structures.index(wanted) if wanted in structures else at)
