@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from models.adding.small_yaml import mapping_in
 from models.card import BundleError
+from models.sides import side_of
 from models.yaml_sections import SectionInvalid, section
 
 _NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_~^-]{0,15}")
@@ -65,6 +66,16 @@ def read_labels(
         sentence = (
             f"Not usable as structure names: {', '.join(wrong) or 'none is mapped'}. A name has at most 16 "
             "letters, digits and _, and stands for one label."
+        )
+        raise BundleError("add.labels-invalid", sentence)
+    swapped = [
+        f"{label}: {one.name}"
+        for label, one in mapped.items()
+        if {side_of(label), side_of(one.name)} == {"left", "right"}
+    ]
+    if swapped:
+        sentence = (
+            f"A label of one side is a structure of the other: {', '.join(swapped)}. Correct the names."
         )
         raise BundleError("add.labels-invalid", sentence)
     return mapped

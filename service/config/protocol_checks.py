@@ -8,12 +8,12 @@ from pathlib import Path
 
 from models.card import BundleError, Card, read_card
 from models.catalog import bundle_folders, find_bundle
+from models.sides import side_of, side_of_all
 from service.config.cross import Cross
 from service.config.derived_checks import sources_named
 from service.config.document import Document
 from service.config.mistakes import KeyPath, Mistake, did_you_mean, listed
 from service.config.plain_text import truth
-from service.config.sides import side_of, side_of_all
 from service.config.site import Site
 
 _NOT_FOUND = "bundle not found in"

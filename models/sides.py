@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterable
 from typing import Final
-
-from service.config.criteria import folded
 
 _WORDS: Final = {
     "left": frozenset({"l", "lt", "left", "li", "links", "linke", "linker", "gauche", "izq", "左"}),
@@ -16,13 +15,15 @@ _WORDS: Final = {
 }
 """As words of a name, in the languages of those who write such files."""
 
-_WORD: Final = re.compile(r"[^\W\d_]+\d*|[左右]")
+_WORD: Final = re.compile(r"[^\W\d_]+\d*")
+_CHINESE: Final = re.compile("([左右])")
 _AT_THE_END: Final = re.compile(r"(?<=[a-z])(?=[LR]$)")
 
 
 def side_of(name: str) -> str | None:
     """``left`` or ``right``, None where the name says neither or both."""
-    words = set(_WORD.findall(folded(_AT_THE_END.sub("_", name)).replace("左", " 左 ").replace("右", " 右 ")))
+    text = unicodedata.normalize("NFC", _AT_THE_END.sub("_", name)).casefold()
+    words = set(_WORD.findall(_CHINESE.sub(r" \1 ", text)))
     said = [side for side, spelled in _WORDS.items() if words & spelled]
     return said[0] if len(said) == 1 else None
 
