@@ -152,7 +152,7 @@ class JobMaker:
                 self._ledger.move_job(
                     conn, job.id, JobState.SUPERSEDED, code="job.superseded", sentence=sentence
                 )
-                if job.state is JobState.HELD and job.code == "job.held":
+                if job.state is JobState.HELD and job.code in ("job.held", "job.rest-held"):
                     self._ledger.change_job(conn, job.id, mode=Mode.HOLD)  # its successor waits as well
                 stopped.append(job)
         return stopped

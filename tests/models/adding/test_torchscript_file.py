@@ -118,6 +118,7 @@ def test_axes_that_are_not_the_last_are_turned_back(wish, make_grid):
         ({"labels": LABELS | {"liver": "Liver"}}, "add.labels-invalid"),
         ({"labels": {"bone": "A name with blanks", "left_half": None}}, "add.labels-invalid"),
         ({"labels": {"bone": "Lung_L", "left_half": "Lung_L"}}, "add.labels-invalid"),
+        ({"labels": {"bone": "Bones", "left_half": "Lung_R"}}, "add.labels-invalid"),
         ({"labels": {"bone": {"name": "Lung_L", "colour": "red"}, "left_half": None}}, "add.labels-invalid"),
         ({"network": {"axes": "SSL"}}, "model.card-invalid"),
         ({"module": b"no archive"}, "model.weights-do-not-fit"),
