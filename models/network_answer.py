@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from models.card import Card
+from models.cards.card import Card
 from models.left_right import Sides, split_sides
 from models.native_field import margin, margin_over_threshold
 from models.plausibility import Seen, check_region

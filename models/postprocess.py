@@ -12,7 +12,7 @@ import cc3d
 import numpy as np
 from numpy.typing import NDArray
 
-from models.card import PostprocessCard
+from models.cards.card import PostprocessCard
 
 _FAINT: Final = 1e-3  # the least margin of a voxel whose sign is changed
 
