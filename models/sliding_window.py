@@ -11,7 +11,7 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from models.input_card import Channel, InputCard
+from models.cards.input_card import Channel, InputCard
 from models.preprocess import channels, padded
 from models.view_box import Box, view_box
 

@@ -8,10 +8,10 @@ from typing import Final
 
 import numpy as np
 
+from models.cards.statistics_card import PlaceStatistics, Range
 from models.plausibility import WRONG_SIDE_MM
 from models.second_look.noticed import ENOUGH_CASES, Noticed, is_beyond, widened
 from models.second_look.one_structure import Seen
-from models.statistics_card import PlaceStatistics, Range
 from models.tg263 import side_of
 from models.volume import FloatArray, Grid, StructureField
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
-from models.card import Card
+from models.cards.card import Card
 from models.second_look.between import (
     check_external,
     check_metal,

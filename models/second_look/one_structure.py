@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from models.card import StructureCard
+from models.cards.card import StructureCard
+from models.cards.statistics_card import StructureStatistics
 from models.second_look.measuring import StructureLook
 from models.second_look.noticed import (
     ENOUGH_CASES,
@@ -16,7 +17,6 @@ from models.second_look.noticed import (
     widened,
     widened_by_factor,
 )
-from models.statistics_card import StructureStatistics
 
 _VOLUME_FACTOR: Final = 1.2
 _HEIGHT_MM: Final = 9.0  # three slices: where a structure begins is seldom agreed on better

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
+from models.cards.statistics_card import BODY_PERCENTILES, CtStatistics, Range
 from models.second_look.measuring import CtLook
 from models.second_look.noticed import ENOUGH_CASES, Noticed, amounts_of, is_beyond, widened
-from models.statistics_card import BODY_PERCENTILES, CtStatistics, Range
 
 _BODY_HU: Final = 40.0
 _NOISE_HU: Final = 8.0

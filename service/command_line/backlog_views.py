@@ -51,8 +51,8 @@ def print_jobs(lines: Sequence[JobLine], series: Sequence[RecordedSeries], zone:
     for line in lines:
         job, who = line.job, line.identity
         row = (job.id, job.state.value, who.patient_id, who.patient_name, job.protocol)
-        to = ", ".join(job.destinations)
-        _row(table, *row, to, str(len(job.files)), _time(job.created_at, zone), job.sentence or "")
+        to, why = ", ".join(job.destinations), job.sentence or " ".join(line.retried)
+        _row(table, *row, to, str(len(job.files)), _time(job.created_at, zone), why)
     console.print(table if lines else "No jobs.")
     if not series:
         return

@@ -20,7 +20,7 @@ from service.errors import ModelRefused
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from models.card import Card
+    from models.cards.card import Card
     from models.second_look.noticed import Noticed
     from models.volume import Grid
     from service.config.protocol import Protocol

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from archives import DCMQRSCP, ORTHANC, PLUGIN, RunningArchive, StoredCt, dcmqrscp, orthanc, small_ct
+from postgresql import Unavailable, cluster
 from running_node import RunningNode, free_port, running_node, wait_until
 
 from service.backlog.audit import AuditTrail, Deed
@@ -41,37 +42,66 @@ class Clinic:
         return sum(int(each["instances"]) for each in self.node.events("association.released"))
 
 
+@dataclass(frozen=True)
+class Archives:
+    """What every node of this module pulls from, one after the other at the same port."""
+
+    orthanc: RunningArchive
+    qr: RunningArchive
+    cts: list[StoredCt]
+    node_port: int
+
+
 @pytest.fixture(scope="module")
-def clinic(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clinic]:
+def archives(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Archives]:
     for program in (ORTHANC, PLUGIN, DCMQRSCP):
         if not program.exists():
             pytest.skip(f"{program} is not installed")
-    folder, port = tmp_path_factory.mktemp("pull"), free_port()
+    folder, port = tmp_path_factory.mktemp("archives"), free_port()
     cts = [small_ct(folder / f"ct{number}", number) for number in range(1, 13)]
     with orthanc(folder / "orthanc", port) as web, dcmqrscp(folder / "qr", port) as qr:
         for ct in cts:
             web.take(ct.files, "ORTHANC")
             qr.take(ct.files, "QR")
-        (folder / "password").write_text("canary-password\n")
-        here = {"host": "127.0.0.1", "tries": 2, "retry_seconds": 0.2}
-        config = {
-            "node": {"port": port, "quiet_seconds": 600, "minimum_slices": 5},
-            "senders": {"ORTHANC": None, "QR": None},
-            "archives": {
-                "get": here | {"ae_title": "ORTHANC_GET", "port": web.port},
-                "move": here | {"ae_title": "ORTHANC", "port": web.port, "retrieve": "move"},
-                "web": {"ae_title": "WEB", "retrieve": "wado", "url": f"http://127.0.0.1:{web.http}/dicom-web/", "user": "puller", "password_file": "password"},
-                "locked": {"ae_title": "LOCKED", "retrieve": "wado", "url": f"http://127.0.0.1:{web.http}/dicom-web/"},
-                "qr": here | {"ae_title": "QR", "port": qr.port, "tries": 9},
-                "qr-move": here | {"ae_title": "QR", "port": qr.port, "retrieve": "move"},
-                "away": here | {"ae_title": "AWAY", "port": free_port()},
-            },
-            "destinations": {},
-            "protocols": {"external": {"model": "external@1.0", "structures": {"External": None}}},
-            "routes": [{"name": "all", "contour": "external", "mode": "shadow"}],
-        }  # fmt: skip
-        with running_node(folder, config) as node:
-            yield Clinic(node, web, qr, cts)
+        yield Archives(web, qr, cts, port)
+
+
+@pytest.fixture(scope="module")
+def database(request: pytest.FixtureRequest) -> Iterator[str]:
+    """``sqlite``, or the URL of a server of the module's own."""
+    if getattr(request, "param", "sqlite") == "sqlite":
+        yield "sqlite"
+        return
+    try:
+        with cluster() as server:
+            yield server.new_database()
+    except Unavailable as reason:
+        pytest.skip(str(reason))
+
+
+@pytest.fixture(scope="module")
+def clinic(tmp_path_factory: pytest.TempPathFactory, archives: Archives, database: str) -> Iterator[Clinic]:
+    folder, web, qr = tmp_path_factory.mktemp("pull"), archives.orthanc, archives.qr
+    (folder / "password").write_text("canary-password\n")
+    here = {"host": "127.0.0.1", "tries": 2, "retry_seconds": 0.2}
+    config = {
+        "node": {"port": archives.node_port, "quiet_seconds": 600, "minimum_slices": 5, "database": database},
+        "senders": {"ORTHANC": None, "QR": None},
+        "archives": {
+            "get": here | {"ae_title": "ORTHANC_GET", "port": web.port},
+            "move": here | {"ae_title": "ORTHANC", "port": web.port, "retrieve": "move"},
+            "web": {"ae_title": "WEB", "retrieve": "wado", "url": f"http://127.0.0.1:{web.http}/dicom-web/", "user": "puller", "password_file": "password"},
+            "locked": {"ae_title": "LOCKED", "retrieve": "wado", "url": f"http://127.0.0.1:{web.http}/dicom-web/"},
+            "qr": here | {"ae_title": "QR", "port": qr.port, "tries": 9},
+            "qr-move": here | {"ae_title": "QR", "port": qr.port, "retrieve": "move"},
+            "away": here | {"ae_title": "AWAY", "port": free_port()},
+        },
+        "destinations": {},
+        "protocols": {"external": {"model": "external@1.0", "structures": {"External": None}}},
+        "routes": [{"name": "all", "contour": "external", "mode": "shadow"}],
+    }  # fmt: skip
+    with running_node(folder, config) as node:
+        yield Clinic(node, web, qr, archives.cts)
 
 
 @pytest.mark.parametrize(
@@ -112,6 +142,7 @@ def test_a_look_takes_nothing_and_what_is_here_is_not_taken_again(clinic: Clinic
     assert len(clinic.node.jobs_of(ct.series)) == 1
 
 
+@pytest.mark.parametrize("database", ["sqlite", "postgresql"], indirect=True)
 def test_a_list_goes_on_after_it_and_the_receiver_were_killed_and_pulls_nothing_twice(
     clinic: Clinic, tmp_path: Path
 ) -> None:

@@ -28,12 +28,12 @@ from benchmarks import infer_peers, painted_case  # noqa: E402
 from benchmarks.gpu_report import Budget, OutOfTime, Report, timed  # noqa: E402
 from benchmarks.network_times import network_ms  # noqa: E402
 
-from models.card import read_card  # noqa: E402
-from models.catalog import SHIPPED  # noqa: E402
+from models.cards.card import read_card  # noqa: E402
+from models.cards.catalog import SHIPPED  # noqa: E402
 from models.network_layout import for_inference  # noqa: E402
 from models.networks import NETWORKS  # noqa: E402
 from models.predictor import Predictor, load  # noqa: E402
-from models.training.phantom import NEVER_TRAINED_FROM_SEED, pelvic_phantom  # noqa: E402
+from models.synthetic_ct.phantoms.phantom import NEVER_TRAINED_FROM_SEED, pelvic_phantom  # noqa: E402
 from models.volume import CtVolume, Segmentation  # noqa: E402
 
 PARTS = ("ours", "monai", "nnunet-network", "rtstruct", "agreement", "compiled", "networks", "nnunet")

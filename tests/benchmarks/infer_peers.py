@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models.card import Card
+from models.cards.card import Card
+from models.cards.weights import load_weights
 from models.networks import network_of
 from models.volume import CtVolume
-from models.weights import load_weights
 
 Labels = NDArray[np.integer]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from benchmarks.gpu_report import timed
 
-from models.input_card import Channel, InputCard
+from models.cards.input_card import Channel, InputCard
 from models.network_layout import for_inference
 from models.network_run import attempts
 from models.networks import NETWORKS, build

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from models.input_card import Channel, InputCard
+from models.cards.input_card import Channel, InputCard
 from models.sliding_window import gaussian_weights, network_input, probabilities, tiles
 from models.volume import OutsideTrainedRegion
 

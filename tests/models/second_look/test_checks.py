@@ -5,7 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from models.card import StructureCard
+from models.cards.card import StructureCard
+from models.cards.statistics_card import CtStatistics, PlaceStatistics, StructureStatistics
 from models.second_look.between import (
     check_external,
     check_metal,
@@ -18,7 +19,6 @@ from models.second_look.measuring import CtLook, StructureLook
 from models.second_look.noticed import widened, widened_by_factor
 from models.second_look.one_structure import Seen, check_alone, usual_of
 from models.second_look.whole_ct import check_edges, check_geometry, check_numbers
-from models.statistics_card import CtStatistics, PlaceStatistics, StructureStatistics
 from models.volume import StructureField
 
 USUAL = StructureStatistics(

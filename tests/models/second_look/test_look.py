@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from models.card import Card, StructureCard
+from models.cards.card import Card, StructureCard
+from models.cards.statistics_card import CtStatistics, PlaceStatistics, Statistics, StructureStatistics
 from models.second_look.look import Contoured, second_look
-from models.statistics_card import CtStatistics, PlaceStatistics, Statistics, StructureStatistics
 from models.volume import CtVolume, StructureField
 
 SHAPE = (40, 60, 60)

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from models.card import StructureCard, read_card
+from models.cards.card import StructureCard, read_card
 from models.volume import Finding, Grid, Provenance, Segmentation, Severity, StructureField
 from service.config.protocol import Protocol
 from service.contouring.second_look import held_because, looked_at
