@@ -12,15 +12,15 @@ import torch
 
 from models.card import BundleError, Card
 from models.catalog import content_sha256
-from models.monai_run import MonaiRun
 from models.native_field import field_on_ct
 from models.network_answer import parts_of
 from models.network_run import NetworkRun, device_named
-from models.nnunet_predictor import NnunetPredictorRun
-from models.nnunet_run import NnunetRun
 from models.plausibility import FieldOfView, check_sides, check_structure, side_unknown
 from models.postprocess import kept, postprocess
-from models.program import Answer, as_field, load_program
+from models.runtimes.monai_run import MonaiRun
+from models.runtimes.nnunet_predictor import NnunetPredictorRun
+from models.runtimes.nnunet_run import NnunetRun
+from models.runtimes.program import Answer, as_field, load_program
 from models.stages import Stages
 from models.volume import CtVolume, Finding, Provenance, Segmentation, StructureField
 

@@ -32,6 +32,13 @@ _Loader.add_implicit_resolver(
 )
 
 
+def plain(value: Any) -> Any:  # noqa: ANN401 - any YAML value
+    """With lists for tuples: YAML and JSON know no other."""
+    if isinstance(value, Mapping):
+        return {key: plain(item) for key, item in value.items()}
+    return [plain(item) for item in value] if isinstance(value, list | tuple) else value
+
+
 def parsed(text: str) -> Any:  # noqa: ANN401 - whatever the text says
     """What a YAML text says, in plain Python values.
 

@@ -22,8 +22,8 @@ from models.adding.small_yaml import mapping_in
 from models.along_axes import scripted
 from models.card import BundleError, Card
 from models.monai_card import MonaiCard, MonaiNetwork, Orientation
-from models.monai_networks import NETWORKS, is_plain
-from models.monai_run import load_network, windowed
+from models.runtimes.monai_networks import NETWORKS, is_plain
+from models.runtimes.monai_run import load_network, windowed
 
 _SCRIPTED: Final = "model.ts"
 _STATE: Final = "model.pt"

@@ -12,6 +12,7 @@ from models.plausibility import WRONG_SIDE_MM
 from models.second_look.noticed import ENOUGH_CASES, Noticed, is_beyond, widened
 from models.second_look.one_structure import Seen
 from models.statistics_card import PlaceStatistics, Range
+from models.tg263 import side_of
 from models.volume import FloatArray, Grid, StructureField
 
 METAL_NEAR_MM: Final = 20.0
@@ -44,11 +45,11 @@ def check_sides(seen: Sequence[Seen]) -> Iterator[Noticed]:
     middle = next((x_mm[name] for name in _MIDLINE if name in x_mm), None)
     wrong: dict[str, float] = {}
     for name, at in x_mm.items():
-        stem, _, side = name.rpartition("_")
-        if not stem or side not in ("L", "R"):
+        side = side_of(name)
+        if side is None:
             continue
         sign = 1 if side == "L" else -1
-        other = x_mm.get(f"{stem}_{'R' if side == 'L' else 'L'}")
+        other = x_mm.get(name[:-1] + ("R" if side == "L" else "L"))
         if other is not None and (at - other) * sign <= 0:
             wrong[name] = at - other
         elif middle is not None and (at - middle) * sign < -WRONG_SIDE_MM:

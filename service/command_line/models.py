@@ -108,7 +108,7 @@ def _check_bundles(cards: list[Card]) -> int:
     """A line for each; how many are not what their card says."""
     from models.card import BundleError
     from models.catalog import content_sha256
-    from models.installed_extras import missing_extra
+    from models.runtimes.installed_extras import missing_extra
 
     wrong = 0
     for card in cards:
@@ -173,7 +173,7 @@ def list_recipes(
     import json
     from dataclasses import asdict
 
-    from models.training.recipe_book import read_recipe, recipe_names
+    from models.training.recipes.recipe_book import read_recipe, recipe_names
 
     recipes = [read_recipe(name) for name in recipe_names()]
     if as_json:
@@ -199,8 +199,8 @@ def statistics(  # noqa: PLR0913, PLR0917 - one argument for each option
 
     Nothing else of the card is touched. docs/second-look.md says what is measured and how it is used.
     """
-    from models.training.card_statistics import measured_statistics, with_statistics
-    from models.training.data_set import DataSet
+    from models.data_sets.data_set import DataSet
+    from models.training.bundles.card_statistics import measured_statistics, with_statistics
     from service.command_line.evaluation import bundle_named, part_named, progress_bar, refusals
 
     with refusals():

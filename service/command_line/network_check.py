@@ -60,7 +60,7 @@ def _checked(name: str, device: torch.device, report: Callable[[int, float], Non
     import torch
 
     from models.networks import NETWORKS, build
-    from models.training.overfit import STRUCTURES, overfit
+    from models.training.learning.overfit import STRUCTURES, overfit
 
     entry = NETWORKS[name]
     steps = 0

@@ -33,7 +33,7 @@ from models.catalog import SHIPPED  # noqa: E402
 from models.network_layout import for_inference  # noqa: E402
 from models.networks import NETWORKS  # noqa: E402
 from models.predictor import Predictor, load  # noqa: E402
-from models.training.phantom import NEVER_TRAINED_FROM_SEED, pelvic_phantom  # noqa: E402
+from models.synthetic_ct.phantoms.phantom import NEVER_TRAINED_FROM_SEED, pelvic_phantom  # noqa: E402
 from models.volume import CtVolume, Segmentation  # noqa: E402
 
 PARTS = ("ours", "monai", "nnunet-network", "rtstruct", "agreement", "compiled", "networks", "nnunet")

@@ -27,7 +27,7 @@ from benchmarks.scoreboard import Bar, Row, Scoreboard, absolute, compared, not_
 from benchmarks.settings import Settings
 
 from models.catalog import find_bundle
-from models.training.phantom import pelvic_phantom
+from models.synthetic_ct.phantoms.phantom import pelvic_phantom
 from models.volume import Grid
 from service.backlog.spool import write_durably
 from service.config.reader import LoadedSite, parse

@@ -11,8 +11,8 @@ from typer.testing import CliRunner
 
 from models.card import read_card
 from models.catalog import SHIPPED
+from models.data_sets.data_set import Case, DataSetWriter
 from models.networks import NETWORKS
-from models.training.data_set import Case, DataSetWriter
 from models.volume import CtVolume
 from service.command_line.models import app
 from service.dicom.patient_grids import patient_grid

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from models.card import read_card
 from models.catalog import find_bundle
 from models.networks import build
-from models.training.bundle_writer import plain
+from models.training.bundles.bundle_writer import plain
 from models.weights import save_weights
 from service.command_line.training import app
 from service.errors import DataRefused, ModelRefused

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from models.catalog import find_bundle
 from models.monai_card import MonaiCard, Orientation, ScaleRange, Spacing, Window
 from models.nnunet_card import NnunetArchitecture, NnunetCard, Resampling
-from models.nnunet_networks import PlannedUnet
+from models.runtimes.nnunet_networks import PlannedUnet
 from models.volume import Grid
 from models.weights import save_weights
 from service.command_line.models import app
