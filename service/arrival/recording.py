@@ -101,6 +101,7 @@ class Recorder:
         with self._ledger.begin() as conn:
             known = self._ledger.find_series(series.series_instance_uid, conn)
             repeat = _is_repeat(series, known)
+            other_patient = _is_other_patient(known, identity)
             series_id = self._ledger.record_series(
                 conn, series, identity, outcome.state, outcome.code, outcome.sentence
             )
@@ -108,7 +109,10 @@ class Recorder:
                 self._tell_order(conn, series_id, series, order)
             if outcome.decision.reasons:
                 self._tell_routing(conn, series_id, outcome.decision)
-            made = self._jobs.make(conn, series, series_id, outcome.decision, loaded, notes, repeat=repeat)
+            made = self._jobs.make(
+                conn, series, series_id, outcome.decision, loaded, notes,
+                repeat=repeat, other_patient=other_patient,
+            )  # fmt: skip
             self._tell(outcome, made.held)  # twice after a crash rather than never
         reach("arrival.after-ledger")
         self._jobs.stop_rows(made.stopped)
@@ -230,3 +234,12 @@ def _is_repeat(series: ReceivedSeries, known: RecordedSeries | None) -> bool:
         return False
     purged = known.purged_at is not None and known.instances == len(series.instances)
     return series.sent_again or (purged and known.state is SeriesState.ROUTED)
+
+
+def _is_other_patient(known: RecordedSeries | None, identity: PatientIdentity) -> bool:
+    """Whether it came again after a purge and says that it is somebody else's: archives correct whose a CT
+    is and keep its UIDs."""
+    if known is None or known.purged_at is None:
+        return False
+    whose = ("patient_id", "patient_name", "birth_date")
+    return any(getattr(known.identity, key) != getattr(identity, key) for key in whose)

@@ -234,14 +234,18 @@ class DeliveryLedger(JobLedger):
     def settle_job(self, conn: sa.Connection, job_id: str) -> JobState:
         """End a DELIVERING job whose last delivery to each destination has ended; its state now.
 
-        DONE when all are delivered or cancelled, FAILED when none is under way and one is a dead letter. A
-        job in any other state is left alone.
+        DONE when all are delivered or cancelled, FAILED when none is under way and one is a dead letter. HELD
+        again where one was sent on purpose while others are held: those wait for a person as before. A job in
+        any other state is left alone.
         """
         job = self.locked_job(conn, job_id)  # of two deliveries that end at once, the second sees the first
         last = newest_of(self.deliveries(job_id, conn))
         states = {each.state for each in last}
-        if job.state is not JobState.DELIVERING or not states or states & OPEN:
+        if job.state is not JobState.DELIVERING or not states or states & _TO_BE_SENT:
             return job.state
+        if DeliveryState.HELD in states:
+            sentence = "It was sent to where a person wanted it. The rest waits to be released."
+            return self.move_job(conn, job_id, JobState.HELD, code="job.rest-held", sentence=sentence).state
         if DeliveryState.DEAD in states:
             dead = next(each for each in last if each.state is DeliveryState.DEAD)
             sentence = f"The {dead.noun} did not reach {dead.destination}.{why_not_made(conn, dead)}"

@@ -46,7 +46,8 @@ class Operations:
             job = self._taken(conn, job_id)
             if job.state not in (JobState.FAILED, JobState.CANCELLED, JobState.REFUSED):
                 refusal = f"Job {job_id} is {job.state.value}; retry a failed, refused or cancelled one."
-                raise LedgerRefused("job.not-possible", refusal)
+                hint = " `resend` makes the next attempt now." if job.state is JobState.DELIVERING else ""
+                raise LedgerRefused("job.not-possible", refusal + hint)
             self._must_be_newest(conn, job)
             dead = [each for each in self._newest(conn, job_id) if each.state is DeliveryState.DEAD]
             if job.state is JobState.FAILED and dead:
@@ -131,9 +132,12 @@ class Operations:
     ) -> Delivery:
         """Send ``file`` of that kind, or without one everything that went there before, again.
 
+        One that waits for its next attempt makes it now.
+
         Returns:
             The first of the deliveries; see :meth:`Ledger.resend` for what is refused.
         """
+        waited = self._engine.under_way()
         with self._ledger.begin() as conn:
             job = self._ledger.job(job_id, conn)
             kinds = [kind]
@@ -141,7 +145,9 @@ class Operations:
                 went = [each for each in self._newest(conn, job_id) if each.destination == destination]
                 kinds = [each.kind for each in went if not was_never_made(each)] or kinds
             made = [self._send_again(conn, job, destination, each, file, sop_instance_uid) for each in kinds]
-            return made[0]
+        early = tuple(f"{DELIVER}:{each.id}:" for each in made if each.state is DeliveryState.RETRYING)
+        self._engine.cancel_these(key for key in waited if key.startswith(early))
+        return made[0]
 
     def set_aside(self, queue: str, payload: str) -> None:
         """What the ledger says of a row that the engine gave up; for :class:`EngineWorker`'s ``on_dead``."""
@@ -272,6 +278,9 @@ class Operations:
         if delivery.id not in known:
             key = deliver_key(delivery.id)
             self._engine.submit(conn, DELIVER, key, str(delivery.id), partition=destination)
+        elif delivery.state is DeliveryState.RETRYING:
+            self._ledger.move_delivery(conn, delivery.id, DeliveryState.WAITING, who=self._who)
+            self._submit_delivery(conn, delivery)
         return delivery
 
     def _submit_job(self, conn: sa.Connection, job: Job) -> None:

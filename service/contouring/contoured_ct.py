@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
-from models.card import BundleError
-from models.catalog import find_bundle
+from models.cards.card import BundleError
+from models.cards.catalog import find_bundle
 from models.stages import Stages
 from models.volume import Finding, Segmentation, Severity
 from service.config.protocol import Protocol
@@ -39,7 +39,7 @@ from service.errors import ModelRefused, StructureSetInvalid
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from models.card import Card
+    from models.cards.card import Card
     from service.contouring.model_queue import Turn
     from service.contouring.segment import ModelClient
     from service.contouring.set_texts import Replaced

@@ -37,7 +37,7 @@ from known_edits import (
 )
 from running_node import ReceivingTps, RunningNode, running_node, send_ct, wait_until
 
-from models.training.data_set import DataSet
+from models.data_sets.data_set import DataSet
 from service.backlog import review_tables
 from service.backlog.audit import AuditTrail
 from service.backlog.ledger import Ledger

@@ -45,7 +45,7 @@ LOOPS_THAT_CATCH_EVERYTHING = {
     "service/node/heartbeat.py": 1,
     "service/node/work.py": 1,
 }
-TABLES_OF_SHAPES = {"models/training/torso.py:muscles"}
+TABLES_OF_SHAPES = {"models/synthetic_ct/phantoms/torso.py:muscles"}
 
 
 @pytest.fixture(scope="module")
