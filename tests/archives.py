@@ -86,7 +86,7 @@ def orthanc(
 ) -> Iterator[RunningArchive]:
     """Orthanc, which knows the node as DELINEATE at that port.
 
-    With ``tls`` it shows that certificate, and wants one that the authority has signed.
+    With ``tls`` it shows that certificate, and wants one that the authority has signed; it calls the node so too.
     """
     port, http = free_port(), free_port()
     folder.mkdir(parents=True)
@@ -100,6 +100,9 @@ def orthanc(
     }  # fmt: skip
     if tls is not None:
         settings |= {
+            "DicomModalities": {
+                "node": {"AET": "DELINEATE", "Host": "127.0.0.1", "Port": node_port, "UseDicomTls": True}
+            },
             "DicomTlsEnabled": True, "DicomTlsCertificate": str(tls[0].certificate), "DicomTlsPrivateKey": str(tls[0].key),
             "DicomTlsTrustedCertificates": str(tls[1].certificate), "DicomTlsRemoteCertificateRequired": True, "Plugins": [],
         }  # fmt: skip

@@ -7,6 +7,7 @@ Only ever run by night or by a person; a destination that does not answer is ask
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -36,6 +37,9 @@ MOST_RESPONSES: Final = 200
 """Of one query: a destination that goes on and on is not listened to any longer."""
 
 _DAY: Final = 86400.0
+_LONGEST_SECONDS: Final = 4 * 3600.0
+"""In which a destination has answered about all studies, or is asked again the next night."""
+
 _LOOK_EVERY_SECONDS: Final = 20.0
 _RTSTRUCT: Final = str(RTStructureSetStorage)
 
@@ -162,10 +166,13 @@ class DestinationQuery:
 def _found(peer: Peer, studies: dict[str, set[str]]) -> dict[str, _Instance]:
     """Structure sets of the studies that are not ours, by their names in the spool."""
     found: dict[str, _Instance] = {}
+    end_at = time.monotonic() + _LONGEST_SECONDS
     with called(peer, [FIND]) as call:
         for study, ours in studies.items():
             try:
-                found |= {hashed(each.uid): each for each in _sets_of(call, study) if each.uid not in ours}
+                found |= {
+                    hashed(each.uid): each for each in _sets_of(call, study, end_at) if each.uid not in ours
+                }
             except NotGiven as trouble:
                 _go_on(trouble)
     return found
@@ -182,8 +189,12 @@ def _go_on(trouble: NotGiven) -> None:
     _log.warning("review.refused", status=f"{trouble.status:04X}")
 
 
-def _sets_of(call: QueryRetrieve, study: str) -> Iterator[_Instance]:
-    """The structure sets that a peer has of a study; answers about others are not believed."""
+def _sets_of(call: QueryRetrieve, study: str, end_at: float) -> Iterator[_Instance]:
+    """The structure sets that a peer has of a study; answers about others are not believed.
+
+    Raises:
+        NotGiven: it does not say, or has been asked until ``end_at``, in seconds of the monotonic clock.
+    """
     wanted = _keys(study, Modality="RTSTRUCT", SeriesInstanceUID="")
     for found in call.find("SERIES", wanted, MOST_RESPONSES):
         series = found["SeriesInstanceUID"]
@@ -191,6 +202,8 @@ def _sets_of(call: QueryRetrieve, study: str) -> Iterator[_Instance]:
             continue
         if not is_valid_uid(series):
             continue
+        if time.monotonic() > end_at:
+            raise NotGiven("too-many-answers")
         images = _keys(study, SeriesInstanceUID=series, SOPInstanceUID="")
         for image in call.find("IMAGE", images, MOST_RESPONSES):
             same = image["StudyInstanceUID"] in ("", study) and image["SeriesInstanceUID"] in ("", series)

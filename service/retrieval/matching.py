@@ -121,6 +121,7 @@ class Matching:
             (each.get("SOPInstanceUID", ""), each.get("SOPClassUID", ""))
             for each in answers
             if each.get("SeriesInstanceUID", "") in (series, "")
+            and each.get("StudyInstanceUID", "") in (study, "")
         ]
         return counted(study, series, said, images, self._classes)
 

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,7 +45,7 @@ class Clinic:
 
 @dataclass(frozen=True)
 class Archives:
-    """What every node of this module pulls from, one after the other at the same port."""
+    """What the nodes of this module pull from, and the port of the one to which they may send."""
 
     orthanc: RunningArchive
     qr: RunningArchive
@@ -67,25 +68,30 @@ def archives(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Archives]:
 
 
 @pytest.fixture(scope="module")
-def database(request: pytest.FixtureRequest) -> Iterator[str]:
-    """``sqlite``, or the URL of a server of the module's own."""
-    if getattr(request, "param", "sqlite") == "sqlite":
-        yield "sqlite"
-        return
+def clinic(tmp_path_factory: pytest.TempPathFactory, archives: Archives) -> Iterator[Clinic]:
+    with running_clinic(tmp_path_factory.mktemp("pull"), archives, archives.node_port, "sqlite") as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def clinic_on_postgresql(tmp_path_factory: pytest.TempPathFactory, archives: Archives) -> Iterator[Clinic]:
+    folder = tmp_path_factory.mktemp("on-postgresql")
     try:
         with cluster() as server:
-            yield server.new_database()
+            with running_clinic(folder, archives, free_port(), server.new_database()) as running:
+                yield running
     except Unavailable as reason:
         pytest.skip(str(reason))
 
 
-@pytest.fixture(scope="module")
-def clinic(tmp_path_factory: pytest.TempPathFactory, archives: Archives, database: str) -> Iterator[Clinic]:
-    folder, web, qr = tmp_path_factory.mktemp("pull"), archives.orthanc, archives.qr
+@contextmanager
+def running_clinic(folder: Path, archives: Archives, port: int, database: str) -> Iterator[Clinic]:
+    """A node that pulls from the archives, which reach it by C-MOVE at one port only."""
+    web, qr = archives.orthanc, archives.qr
     (folder / "password").write_text("canary-password\n")
     here = {"host": "127.0.0.1", "tries": 2, "retry_seconds": 0.2}
     config = {
-        "node": {"port": archives.node_port, "quiet_seconds": 600, "minimum_slices": 5, "database": database},
+        "node": {"port": port, "quiet_seconds": 600, "minimum_slices": 5, "database": database},
         "senders": {"ORTHANC": None, "QR": None},
         "archives": {
             "get": here | {"ae_title": "ORTHANC_GET", "port": web.port},
@@ -142,10 +148,11 @@ def test_a_look_takes_nothing_and_what_is_here_is_not_taken_again(clinic: Clinic
     assert len(clinic.node.jobs_of(ct.series)) == 1
 
 
-@pytest.mark.parametrize("database", ["sqlite", "postgresql"], indirect=True)
+@pytest.mark.parametrize("which", ["clinic", "clinic_on_postgresql"])
 def test_a_list_goes_on_after_it_and_the_receiver_were_killed_and_pulls_nothing_twice(
-    clinic: Clinic, tmp_path: Path
+    request: pytest.FixtureRequest, which: str, tmp_path: Path
 ) -> None:
+    clinic: Clinic = request.getfixturevalue(which)
     cts = clinic.cts[4:10]
     rows = [ct.patient_id for ct in cts] + ["NOBODY", cts[0].patient_id]
     (tmp_path / "list.csv").write_text("Remark;PatientID\n" + "".join(f"x;{row}\n" for row in rows))

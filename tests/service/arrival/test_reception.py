@@ -430,6 +430,15 @@ def test_what_a_person_stopped_is_not_sent_because_of_a_late_slice(desk, stopped
     assert desk.jobs()[-1].state is JobState.QUEUED, "it is contoured, and its set waits"
 
 
+def test_slices_of_somebody_else_do_not_give_the_series_their_study(desk):
+    desk.send(SLICES)
+    desk.wait(4)
+    desk.send(range(10, 20), PatientID="P2", StudyInstanceUID="2.25.999")
+    desk.wait(4)
+    series = desk.series()
+    assert (series.instances, series.identity.patient_id, series.study_instance_uid) == (20, "P1", "2.25.10")
+
+
 def test_a_late_localizer_makes_no_new_set(desk):
     desk.send(SLICES)
     desk.wait(4)

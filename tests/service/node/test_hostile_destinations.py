@@ -111,6 +111,12 @@ def test_answers_without_end_are_not_waited_for(desk, told, query, caplog) -> No
     assert told.gets == 0
 
 
+def test_one_that_has_answered_all_night_is_asked_again_the_next(desk, told, query, monkeypatch) -> None:
+    monkeypatch.setattr("service.node.destination_query._LONGEST_SECONDS", 0.0)
+    assert query.ask("tps") == Asked()
+    assert (len(told.asked), told.gets) == (1, 0)
+
+
 def test_a_status_that_says_no_is_about_one_study(desk, told, query, caplog) -> None:
     def answers(level, asked):
         if level == "IMAGE":

@@ -37,6 +37,7 @@ class Street:
     trusted: str
     stranger: str
     own: dict[str, str]
+    node_port: int
 
     def tls(self, **changed: object) -> dict[str, object]:
         """What the configuration says of an archive that is trusted; None takes a key away."""
@@ -56,9 +57,10 @@ def street(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Street]:
         "ended": authority.sign("ended", days=-1),
         "elsewhere": authority.sign("elsewhere", names=("archive.hospital.example",)),
     }
+    node_port = free_port()
     with ExitStack() as stack:
         archives = {
-            name: stack.enter_context(orthanc(folder / name, free_port(), tls=(each, authority)))
+            name: stack.enter_context(orthanc(folder / name, node_port, title="PACS", tls=(each, authority)))
             for name, each in shown.items()
         }
         for name in ("good", "elsewhere"):
@@ -69,6 +71,7 @@ def street(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Street]:
             shown=shown["good"],
             trusted=str(authority.certificate),
             stranger=str(stranger.certificate),
+            node_port=node_port,
             own={"certificate": str(node.certificate), "key": str(node.key)},
         )
 
@@ -154,6 +157,16 @@ def test_the_nightly_look(
             assert told == [f"delivery.{trouble}"]
     finally:
         desk.ledger.close()
+
+
+def test_c_move_over_tls_there_and_back(street: Street, make_node) -> None:
+    archive = {"host": "127.0.0.1", "port": street.good.port, "retrieve": "move", "tls": street.tls()}
+    receiver = {"port": 0, "plain_port": "off", "quiet_seconds": 600, "disk": {"reserve_gb": 0.001}}
+    node = make_node(
+        archive, node=receiver | {"tls": street.tls(port=street.node_port)}, senders={"PACS": None}
+    )
+    (result,) = node.run().pull([Wanted(1, study_instance_uid=STUDY)])
+    assert (result.code, result.pulled, result.images, node.files()) == (None, 1, 10, 10)
 
 
 def test_an_archive_that_does_not_speak_tls(make_node, told, street: Street) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import socket
+import threading
 import time
+from contextlib import contextmanager, suppress
 
 import pytest
 from pydicom import Dataset
@@ -303,6 +306,61 @@ def test_more_at_once_than_any_image_is(node, told, monkeypatch):
     (result,) = pulled(node)
     assert result.code == "archive.too-large"
     assert node.files() == 0
+
+
+@contextmanager
+def dripping(port: int, whole: int):
+    """Passes on what an archive says, after ``whole`` bytes of a connection one by one, 20 in a second; its port."""
+    over = threading.Event()
+
+    def pump(source: socket.socket, target: socket.socket, drips: bool) -> None:
+        passed = 0
+        with suppress(OSError):
+            while data := source.recv(65536):
+                fast = len(data) if not drips else max(min(whole - passed, len(data)), 0)
+                target.sendall(data[:fast])
+                passed += fast
+                for number in data[fast:]:
+                    if over.wait(0.05):
+                        return
+                    target.sendall(bytes([number]))
+        with suppress(OSError):
+            target.shutdown(socket.SHUT_RDWR)
+
+    def serve() -> None:
+        with suppress(OSError):
+            while True:
+                ours, _ = listening.accept()
+                theirs = socket.create_connection(("127.0.0.1", port))
+                sockets.extend((ours, theirs))
+                for source, target, drips in ((ours, theirs, False), (theirs, ours, True)):
+                    threads.append(threading.Thread(target=pump, args=(source, target, drips)))
+                    threads[-1].start()
+
+    sockets: list[socket.socket] = []
+    threads: list[threading.Thread] = [threading.Thread(target=serve)]
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        threads[0].start()
+        try:
+            yield listening.getsockname()[1]
+        finally:
+            over.set()
+            listening.shutdown(socket.SHUT_RDWR)
+            for each in sockets:
+                each.close()
+            for each in threads:
+                each.join(10)
+
+
+def test_an_image_that_comes_byte_by_byte_is_not_waited_for(make_node, told):
+    told.holds = [ds for ds in slices(10)]
+    told.gives = [slices(10, PixelData=bytes(1 << 20))]
+    with dripping(told.port, 30_000) as port:  # queries pass whole, an image does not
+        node = make_node({"host": "127.0.0.1", "port": port, "timeout_seconds": 1, "tries": 1})
+        begun = time.monotonic()
+        (result,) = pulled(node)
+    assert (result.code, node.files()) == ("archive.no-response", 0)
+    assert time.monotonic() - begun < 60  # what was announced would have bought two hours
 
 
 def test_nothing_that_matches(node, told):

@@ -301,11 +301,18 @@ def test_https_by_the_authority_that_is_trusted_and_by_the_name_that_is_wanted(m
         "trusted_certificates": str(Authority(tmp_path / "other").certificate),
         "server_name": "vna.example",
     }
+    ended = ToldWeb(authority.sign("ended", days=-1))
     codes = []
     try:
-        for tls in (trusted | {"server_name": "vna.example"}, trusted, stranger, None):
+        for at, tls in (
+            (service, trusted | {"server_name": "vna.example"}),
+            (service, trusted),
+            (service, stranger),
+            (service, None),
+            (ended, trusted),
+        ):
             more = {"tls": tls} if tls is not None else {}
-            node = make_node({"retrieve": "wado", "url": service.url, **more})
+            node = make_node({"retrieve": "wado", "url": at.url, **more})
             source = WebArchive(node.loaded.site.archives["pacs"], node.classes)
             try:
                 codes += [each.code for each in node.run(source).pull([ROW])]
@@ -313,4 +320,7 @@ def test_https_by_the_authority_that_is_trusted_and_by_the_name_that_is_wanted(m
                 codes.append(stopped.code)
     finally:
         service.close()
-    assert codes == [None, "archive.tls-other-name", "archive.tls-not-trusted", "archive.tls-not-trusted"]
+        ended.close()
+    untrusted = "archive.tls-not-trusted"
+    assert codes == [None, "archive.tls-other-name", untrusted, untrusted, "archive.tls-expired"]
+    assert ended.seen == []
