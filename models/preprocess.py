@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from models.input_card import Channel, InputCard
+from models.cards.input_card import Channel, InputCard
 from models.volume import CtVolume, Grid, OutsideTrainedRegion
 
 LARGEST_TILT_DEGREES: Final = 25.0
@@ -109,10 +109,11 @@ class NetworkGrid:
         flips = [i for i, turned in enumerate(self.reversed_) if turned]
         return array.permute(*self.order).flip(flips)
 
-    def to_array_order(self, array: NDArray[np.float32]) -> NDArray[np.float32]:
-        """A view in the CT's order of an array with the axes head, posterior, left."""
-        turned = array[tuple(slice(None, None, -1 if back else 1) for back in self.reversed_)]
-        return turned.transpose(np.argsort(self.order))
+    def to_array_order(self, array: Tensor) -> Tensor:
+        """In the CT's order an array with the axes head, posterior, left; a view where none is reversed."""
+        turned = [i for i, back in enumerate(self.reversed_) if back]
+        order = [self.order.index(axis) for axis in range(3)]
+        return (array.flip(turned) if turned else array).permute(order)
 
 
 def network_grid(grid: Grid, spacing_zyx_mm: Sequence[float | None]) -> NetworkGrid:

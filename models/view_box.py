@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from models.body_shape import opened, parts_of_at_least
-from models.input_card import CropCard, InputCard
+from models.cards.input_card import CropCard, InputCard
 from models.parts_by_runs import parts_by_runs
 from models.volume import OutsideTrainedRegion
 

@@ -20,7 +20,7 @@ from textwrap import dedent
 import numpy as np
 import yaml
 
-from models.card import Card, read_card
+from models.cards.card import Card, read_card
 from models.data_sets.data_set import Case, DataSet, DataSetWriter
 from models.evaluation.comparison.comparison import Entry
 from models.evaluation.evaluation import evaluate, setting_of

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from models.adding.small_yaml import mapping_in
-from models.card import BundleError
+from models.cards.card import BundleError
 from models.runtimes.installed_extras import imported
 
 _ENDINGS: Final = ("json", "yaml", "yml")

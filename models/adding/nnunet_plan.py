@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from models.card import BundleError
-from models.nnunet_card import (
+from models.cards.card import BundleError
+from models.cards.nnunet_card import (
     NnunetArchitecture,
     NnunetCard,
     NnunetPredictorCard,

@@ -10,8 +10,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from models.card import Card
-from models.catalog import content_sha256
+from models.cards.card import Card
+from models.cards.catalog import content_sha256
 from models.data_sets.data_set import Case, DataSet, Part
 from models.evaluation.figures import Figures, background_figures, figures
 from models.network_run import device_named

@@ -21,6 +21,7 @@ from typing import Final
 
 import numpy as np
 
+from models.cards.yaml_sections import section
 from models.evaluation.evaluation import Evaluation, EvaluationRefused
 from models.evaluation.figures import NAMES
 from models.evaluation.summary import (
@@ -32,7 +33,6 @@ from models.evaluation.summary import (
     over_structures,
     statistics,
 )
-from models.yaml_sections import section
 
 FILE: Final = "evaluation.json"
 FORMAT: Final = "delineate evaluation 1"

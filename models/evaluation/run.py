@@ -18,7 +18,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
-from models.card import Card
+from models.cards.card import Card
 from models.data_sets.data_set import DataSet, Part
 from models.evaluation.evaluation import Evaluation, EvaluationRefused, Progress, evaluate, setting_of
 from models.evaluation.figures import METRICS

@@ -14,7 +14,7 @@ from io import StringIO
 from types import ModuleType
 from typing import Final
 
-from models.card import BundleError, Card
+from models.cards.card import BundleError, Card
 
 EXTRAS: Final = {"monai": "monai", "nnunetv2": "nnunet"}
 """The extra of this distribution that brings a package."""

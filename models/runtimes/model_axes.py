@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from models.patient_axes import AGAINST, AXIS_OF
+from models.cards.patient_axes import AGAINST, AXIS_OF
 from models.preprocess import network_grid
 from models.volume import Grid, OutsideTrainedRegion, StructureField
 

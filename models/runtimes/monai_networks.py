@@ -13,9 +13,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load
 from torch import Tensor, nn
 
-from models.card import BundleError, Card
-from models.catalog import verified_bytes
-from models.monai_card import MonaiNetwork
+from models.cards.card import BundleError, Card
+from models.cards.catalog import verified_bytes
+from models.cards.monai_card import MonaiNetwork
 from models.runtimes.installed_extras import imported
 
 NETWORKS: Final = frozenset(

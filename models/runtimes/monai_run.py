@@ -14,10 +14,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from models.along_axes import scripted
-from models.card import BundleError, Card
-from models.catalog import verified_bytes
+from models.cards.card import BundleError, Card
+from models.cards.catalog import verified_bytes
+from models.cards.monai_card import MonaiCard, Window
 from models.fine_logits import FineLogits
-from models.monai_card import MonaiCard, Window
 from models.network_run import Attempt, NotFinite, attempts, stepping_down
 from models.runtimes.field_answer import FieldAnswer
 from models.runtimes.installed_extras import imported

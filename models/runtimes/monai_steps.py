@@ -16,10 +16,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from models.cards.monai_card import Crop, MonaiCard, Normalise, Orientation, Rescale, ScaleRange, Spacing
+from models.cards.patient_axes import AXIS_OF
 from models.fine_logits import box_of
-from models.monai_card import Crop, MonaiCard, Normalise, Orientation, Rescale, ScaleRange, Spacing
 from models.nnunet_resampling import Matrix, along
-from models.patient_axes import AXIS_OF
 from models.runtimes.model_axes import ModelAxes
 from models.volume import CtVolume, OutsideTrainedRegion
 

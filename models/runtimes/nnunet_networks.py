@@ -13,7 +13,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from models.nnunet_card import NnunetArchitecture, Triple
+from models.cards.nnunet_card import NnunetArchitecture, Triple
 
 _SLOPE = 0.01
 

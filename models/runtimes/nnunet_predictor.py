@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 from safetensors.torch import load
 from torch import Tensor, nn
 
-from models.card import BundleError, Card
-from models.catalog import verified_bytes
+from models.cards.card import BundleError, Card
+from models.cards.catalog import verified_bytes
+from models.cards.nnunet_card import NnunetPredictorCard, label_values
 from models.network_run import Attempt, stepping_down
-from models.nnunet_card import NnunetPredictorCard, label_values
 from models.runtimes.field_answer import FieldAnswer
 from models.runtimes.installed_extras import imported
 from models.runtimes.model_axes import ModelAxes

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from safetensors.torch import load
 from torch import Tensor, nn
 
-from models.card import BundleError, Card
-from models.catalog import verified_bytes
+from models.cards.card import BundleError, Card
+from models.cards.catalog import verified_bytes
 from models.fine_logits import Box, FineLogits, box_of
 from models.network_layout import for_inference
 from models.network_run import Attempt, attempts, stepping_down

@@ -11,8 +11,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from models.card import BundleError, Card
-from models.catalog import verified_bytes
+from models.cards.card import BundleError, Card
+from models.cards.catalog import verified_bytes
 from models.volume import CtVolume, StructureField
 
 Answer = NDArray[np.floating] | StructureField

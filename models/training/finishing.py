@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from models.card import Card
+from models.cards.card import Card
 from models.data_sets.data_set import DataSet
 from models.evaluation.evaluation import evaluate, setting_of
 from models.evaluation.summary import over_cases

@@ -11,14 +11,14 @@ from itertools import product
 from pathlib import Path
 from typing import Any, Final
 
-from models.card import read_card
+from models.cards.card import read_card
+from models.cards.yaml_sections import plain
 from models.training.learning.learner import Machine
 from models.training.recipes.recipe import Recipe
 from models.training.recipes.recipe_book import RecipeInvalid, recipe_of, with_value
 from models.training.refusals import TrainingRefused
 from models.training.train import train
 from models.training.training_run import Trained, TrainingRun, Watcher
-from models.yaml_sections import plain
 
 TABLE: Final = "grid.csv"
 _RESULT: Final = "result.json"

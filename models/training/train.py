@@ -9,6 +9,8 @@ from typing import Any, Final
 import torch
 from torch import nn
 
+from models.cards.weights import load_weights
+from models.cards.yaml_sections import plain
 from models.data_sets.data_set import DataSet
 from models.networks import network_of
 from models.training.bundles.bundle_writer import write_yaml
@@ -22,8 +24,6 @@ from models.training.samples.data_lessons import DataLessons
 from models.training.synthetic.lessons import SyntheticLessons
 from models.training.synthetic.run import Synthetic
 from models.training.training_run import Trained, TrainingRun, Watcher
-from models.weights import load_weights
-from models.yaml_sections import plain
 
 MAY_CHANGE: Final = ("choices", "end", "extents", "grid", "postprocess", "published", "summary", "validation")
 """Sections of a recipe that a run may be resumed with other values of: no step depends on them alone."""

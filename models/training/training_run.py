@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from models.card import Card
+from models.cards.card import Card
 from models.training.learning.trainer import Told
 from models.training.recipes.recipe import Recipe
 from models.training.synthetic.run import Synthetic

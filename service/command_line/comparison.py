@@ -24,8 +24,8 @@ from typing import Any, Final
 import typer
 from rich.table import Table
 
-from models.card import BundleError, Card, read_card
-from models.catalog import find_bundle
+from models.cards.card import BundleError, Card, read_card
+from models.cards.catalog import find_bundle
 from models.data_sets.data_set import DataSet
 from models.evaluation.comparison.comparison import Entry, Measured
 from models.evaluation.comparison.files import markdown, write_csv

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from models.card import Card
+    from models.cards.card import Card
     from models.data_sets.data_set import Part
     from models.evaluation.evaluation import Evaluation, Progress
 
@@ -145,9 +145,9 @@ def reader_scores(
 
 
 def bundle_named(reference: str, bundles: list[Path] | None) -> Card:
-    """The card of NAME@VERSION or of the bundle in a folder; raises `models.card.BundleError`."""
-    from models.card import read_card
-    from models.catalog import find_bundle
+    """The card of NAME@VERSION or of the bundle in a folder; raises `models.cards.card.BundleError`."""
+    from models.cards.card import read_card
+    from models.cards.catalog import find_bundle
 
     folder = Path(reference)
     return read_card(folder / "card.yaml") if folder.is_dir() else find_bundle(reference, bundles or ())
@@ -168,7 +168,7 @@ def part_named(name: str) -> Part | None:
 @contextmanager
 def refusals() -> Iterator[None]:
     """What ``models`` refuses, as a refusal that the command line prints as a sentence."""
-    from models.card import BundleError
+    from models.cards.card import BundleError
     from models.evaluation.evaluation import EvaluationRefused
     from models.training.recipes.recipe_book import RecipeInvalid
     from service.command_line.data_refusals import refusals as data_refusals

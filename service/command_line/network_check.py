@@ -19,7 +19,7 @@ def check_networks(names: list[str], device: str, *, every: bool = False) -> int
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-    from models.card import BundleError
+    from models.cards.card import BundleError
     from models.network_run import device_named
     from models.networks import NETWORKS
 

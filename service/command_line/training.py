@@ -10,7 +10,7 @@ import typer
 from service.command_line.training_watch import refusals, watched
 
 if TYPE_CHECKING:
-    from models.card import Card
+    from models.cards.card import Card
     from models.training.learning.learner import Machine
     from models.training.learning.processes import Processes
     from models.training.synthetic.run import Synthetic
@@ -148,8 +148,8 @@ def _recipe(name: str, settings: list[str], template: Card | None) -> Any:  # no
 
 
 def _bundle(reference: str | None) -> Card | None:
-    from models.card import read_card
-    from models.catalog import find_bundle
+    from models.cards.card import read_card
+    from models.cards.catalog import find_bundle
 
     if reference is None:
         return None

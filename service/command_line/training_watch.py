@@ -25,7 +25,7 @@ _SMOOTH_STEPS = 50
 @contextmanager
 def refusals() -> Iterator[None]:
     """What ``models`` refuses, as a refusal that the command line prints as a sentence."""
-    from models.card import BundleError
+    from models.cards.card import BundleError
     from models.data_sets.data_set import DataSetInvalid
     from models.full_disk import disk_errors
     from models.training.recipes.recipe_book import RecipeInvalid

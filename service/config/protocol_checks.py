@@ -6,8 +6,8 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from models.card import BundleError, Card, read_card
-from models.catalog import bundle_folders, find_bundle
+from models.cards.card import BundleError, Card, read_card
+from models.cards.catalog import bundle_folders, find_bundle
 from models.sides import side_of, side_of_all
 from service.config.cross import Cross
 from service.config.derived_checks import sources_named

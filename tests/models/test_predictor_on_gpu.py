@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from models.body_shape import dilate
-from models.catalog import find_bundle
+from models.cards.catalog import find_bundle
 from models.predictor import load
 from models.synthetic_ct.phantoms.phantom import pelvic_phantom
 

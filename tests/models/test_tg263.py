@@ -10,9 +10,9 @@ import yaml
 
 from models.adding.totalsegmentator import TABLE as TOTALSEGMENTATOR
 from models.second_look.between import APART
+from models.synthetic_ct.structure_extents import EXTENTS
 from models.tg263 import TABLE, side_of, standing_of
-from models.training.recipe_book import read_recipe, recipe_names
-from models.training.structure_extents import EXTENTS
+from models.training.recipes.recipe_book import read_recipe, recipe_names
 from service.contouring.structure_names import KNOWN
 from service.training_data.roi_names import RoiNames
 

@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from models.body_shape import dilate, erode, opened
-from models.input_card import CropCard, InputCard
+from models.cards.input_card import CropCard, InputCard
 from models.view_box import _large, _large_by_runs, view_box
 
 MM = (5.0, 5.0, 5.0)

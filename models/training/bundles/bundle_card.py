@@ -8,9 +8,9 @@ from typing import Any, Final
 
 import yaml
 
-from models.card import Card
+from models.cards.card import Card
+from models.cards.input_card import InputCard
 from models.data_sets.data_set import DataSet
-from models.input_card import InputCard
 from models.tg263 import standing_of
 from models.training.bundles.structure_habits import Habits
 from models.training.recipes.recipe import Recipe

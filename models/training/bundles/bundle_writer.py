@@ -11,11 +11,11 @@ from typing import Any
 import yaml
 from torch import Tensor
 
-from models.card import Card, read_card
+from models.cards.card import Card, read_card
+from models.cards.weights import save_weights
+from models.cards.yaml_sections import plain
 from models.full_disk import disk_errors
 from models.training.refusals import TrainingRefused
-from models.weights import save_weights
-from models.yaml_sections import plain
 
 
 def write_bundle(folder: Path, content: Mapping[str, Any], state: Mapping[str, Tensor]) -> Card:

@@ -8,12 +8,12 @@ from typing import Any, Final
 
 import yaml
 
-from models.card import BundleError, Card, read_card
+from models.cards.card import BundleError, Card, read_card
+from models.cards.yaml_sections import plain
 from models.data_sets.data_set import DataSet, Part
 from models.evaluation.evaluation import EvaluationRefused
 from models.predictor import Predictor, load
 from models.training.bundles.case_statistics import Progress, statistics_of
-from models.yaml_sections import plain
 
 MOST_CASES: Final = 200
 _SECTION: Final = re.compile(r"^statistics:.*?(?=^[^\s#]|\Z)", re.MULTILINE | re.DOTALL)

@@ -13,12 +13,12 @@ from typing import Any, Final
 
 import numpy as np
 
-from models.card import Card
+from models.cards.card import Card
+from models.cards.statistics_card import BODY_PERCENTILES, Range
 from models.data_sets.data_set import Case
 from models.plausibility import FieldOfView
 from models.predictor import OutputNotFinite, Predictor
 from models.second_look.measuring import CtLook, StructureLook, look_at_ct, look_at_structure
-from models.statistics_card import BODY_PERCENTILES, Range
 from models.volume import CtVolume, OutsideTrainedRegion, StructureField
 
 RIGHT_DSC: Final = 0.7

@@ -15,9 +15,9 @@ from typing import Final, Literal
 import torch
 from torch import Tensor, nn
 
+from models.cards.weights import stored
 from models.training.learning.state_codec import Codec, Packed, packed
 from models.training.refusals import TrainingRefused
-from models.weights import stored
 
 LIMIT_BYTES: Final = 60_000_000
 

@@ -7,12 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, Final
 
-from models.card import Card
+from models.cards.card import Card
+from models.cards.yaml_sections import plain
 from models.data_sets.data_set import DataSet
 from models.networks import NETWORKS
 from models.training.recipes.recipe import Recipe
 from models.training.recipes.recipe_book import RecipeInvalid, overridden, recipe_of
-from models.yaml_sections import plain
 
 _BUDGET: Final = re.compile(r"(\d+(?:\.\d+)?) ?(steps|s|min|h)")
 _HOURS: Final = {"s": 1 / 3600, "min": 1 / 60, "h": 1.0}

@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-from models.card import NetworkCard, PostprocessCard
-from models.input_card import Channel, CropCard, InputCard
+from models.cards.card import NetworkCard, PostprocessCard
+from models.cards.input_card import Channel, CropCard, InputCard
 
 Watched = Literal["validation-loss", "validation-dsc"]
 
@@ -38,7 +38,7 @@ class ChannelRecipe:
 
 @dataclass(frozen=True, slots=True)
 class InputRecipe:
-    """What the network is shown, as `models.input_card.InputCard`; channels may be computed from the data.
+    """What the network is shown, as `cards.input_card.InputCard`; channels may be computed from the data.
 
     ``patch_zyx`` is also what training sees at a time; one slice means a network of two dimensions.
     """

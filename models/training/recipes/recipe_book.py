@@ -9,9 +9,9 @@ from typing import Any, Final
 
 import yaml
 
-from models.card import Card
+from models.cards.card import Card
+from models.cards.yaml_sections import SectionInvalid, parsed, section
 from models.training.recipes.recipe import Recipe
-from models.yaml_sections import SectionInvalid, parsed, section
 
 RECIPES: Final = Path(__file__).parents[2] / "recipes"
 """The recipes that come with the project, ``<network>--<paper>.yaml``."""

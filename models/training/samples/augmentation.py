@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from models.cards.yaml_sections import SectionInvalid, section
 from models.chance import Chance
 from models.tg263 import Side, side_of
 from models.training.recipes.recipe import Named
@@ -28,7 +29,6 @@ from models.training.samples.augmentation_kinds import (
     Scale,
 )
 from models.training.samples.warp import View, Warp
-from models.yaml_sections import SectionInvalid, section
 
 AUGMENTATIONS: Final[Mapping[str, type[Augmentation]]] = {
     "rotation": Rotation,

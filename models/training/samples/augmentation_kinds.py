@@ -13,8 +13,8 @@ from typing import Literal, Protocol
 import numpy as np
 from torch import Tensor
 
+from models.cards.input_card import Channel
 from models.chance import Chance
-from models.input_card import Channel
 from models.training.samples.warp import View, Warp, moved_points, rotation, smooth_bend
 
 

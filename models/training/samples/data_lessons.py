@@ -11,8 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from models.cards.input_card import InputCard
 from models.data_sets.data_set import DataSet
-from models.input_card import InputCard
 from models.metrics import dice
 from models.sliding_window import probabilities
 from models.training.learning.learner import Machine

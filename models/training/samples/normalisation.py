@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from models.input_card import Channel
+from models.cards.input_card import Channel
 from models.preprocess import HU_RANGE
 from models.training.recipes.recipe import ChannelRecipe, Recipe
 from models.training.refusals import TrainingRefused

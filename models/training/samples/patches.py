@@ -11,8 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from models.cards.input_card import Channel
 from models.chance import Chance
-from models.input_card import Channel
 from models.preprocess import channels
 from models.sliding_window import slices_as_channels
 from models.training.recipes.recipe import InputRecipe

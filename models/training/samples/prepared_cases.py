@@ -26,9 +26,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from models.cards.input_card import InputCard
 from models.data_sets.data_set import Case, DataSet, DataSetInvalid
 from models.full_disk import disk_errors
-from models.input_card import InputCard
 from models.preprocess import HU_RANGE, network_grid, to_network
 from models.training.recipes.recipe import Recipe
 from models.view_box import Box, view_box

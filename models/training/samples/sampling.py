@@ -23,9 +23,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from models.cards.input_card import Channel
 from models.chance import Chance
 from models.data_sets.data_set import DataSetInvalid
-from models.input_card import Channel
 from models.training.losses.target import Target
 from models.training.recipes.recipe import Recipe
 from models.training.samples.augmentation import Augmentations

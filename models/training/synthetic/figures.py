@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import nn
 
+from models.cards.input_card import Channel
 from models.chance import Chance
-from models.input_card import Channel
 from models.preprocess import channels
 from models.synthetic_ct.phantoms.phantom import NEVER_TRAINED_FROM_SEED, pelvic_phantom
 from models.synthetic_ct.samples import Sample, SyntheticCt, averaged_down

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from models.input_card import Channel, InputCard
+from models.cards.input_card import Channel, InputCard
 from models.preprocess import channels
 from models.synthetic_ct.samples import Sample
 from models.synthetic_ct.tissues.tissue_maps import CLASSES

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from torch import nn
 
-from models.input_card import InputCard
+from models.cards.input_card import InputCard
 from models.training.learning.learner import Machine
 from models.training.recipes.recipe import Recipe
 from models.training.synthetic.device_stock import DeviceStock

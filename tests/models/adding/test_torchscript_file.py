@@ -9,8 +9,8 @@ import yaml
 
 from models.adding.inspection import add
 from models.adding.new_bundle import Wish, read_small_card
-from models.card import BundleError
-from models.catalog import find_bundle
+from models.cards.card import BundleError
+from models.cards.catalog import find_bundle
 from models.predictor import load
 from models.volume import CtVolume
 

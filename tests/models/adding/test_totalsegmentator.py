@@ -6,7 +6,7 @@ import yaml
 from models.adding.inspection import place_of
 from models.adding.labels import read_labels
 from models.adding.totalsegmentator import TABLE
-from models.card import BundleError
+from models.cards.card import BundleError
 
 pytestmark = pytest.mark.runtimes
 

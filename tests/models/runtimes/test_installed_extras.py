@@ -3,7 +3,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from models.card import BundleError
+from models.cards.card import BundleError
 from models.runtimes.installed_extras import imported, missing_extra
 
 

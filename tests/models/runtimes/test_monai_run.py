@@ -4,8 +4,17 @@ import numpy as np
 import pytest
 import torch
 
-from models.card import BundleError
-from models.monai_card import Crop, MonaiCard, Normalise, Orientation, Rescale, ScaleRange, Spacing, Window
+from models.cards.card import BundleError
+from models.cards.monai_card import (
+    Crop,
+    MonaiCard,
+    Normalise,
+    Orientation,
+    Rescale,
+    ScaleRange,
+    Spacing,
+    Window,
+)
 from models.runtimes.monai_run import window_places, window_weights, windowed
 from models.runtimes.monai_steps import prepared, sampled
 from models.volume import CtVolume, Grid, OutsideTrainedRegion

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import yaml
 
-from models.card import BundleError, read_card
+from models.cards.card import BundleError, read_card
 from models.runtimes.program import as_field, load_program
 from models.volume import CtVolume, StructureField
 

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from models.card import Card, read_card
-from models.catalog import find_bundle
+from models.cards.card import Card, read_card
+from models.cards.catalog import find_bundle
+from models.cards.weights import save_weights
 from models.networks import build
-from models.weights import save_weights
 
 
 @pytest.fixture

@@ -5,8 +5,8 @@ import pytest
 import torch
 from small_cases import block, case_of, data_of
 
-from models.card import read_card
-from models.catalog import content_sha256, find_bundle
+from models.cards.card import read_card
+from models.cards.catalog import content_sha256, find_bundle
 from models.data_sets.data_set import DataSet
 from models.predictor import load
 from models.training.learning.learner import Machine

@@ -208,6 +208,18 @@ def test_a_set_is_sent_again_once_however_often_one_asks_meanwhile(ledger, clien
     assert client.under_way() == {deliver_key(first.id)}
 
 
+def test_a_set_that_waits_for_its_next_attempt_is_sent_now_if_one_asks(ledger, client, sending, operations):
+    job, (made,) = sending(DeliveryState.RETRYING)
+    assert client.under_way() == {deliver_key(made.id)}  # in a minute
+    assert operations.resend(job.id, "d0").id == made.id
+    assert client.under_way() == {deliver_key(made.id, 1, 2)}
+    assert client.counts()["deliver"]["delayed"] == 0
+    assert (ledger.delivery(made.id).state, ledger.delivery(made.id).next_at) == (DeliveryState.WAITING, None)
+    assert [event.who for event in ledger.story(job.id).events][-1] == "anna"
+    with pytest.raises(LedgerRefused, match="resend"):
+        operations.retry(job.id)
+
+
 def test_a_set_goes_to_another_destination_with_a_file_made_for_it(
     ledger, client, sending, spool, operations
 ):

@@ -9,7 +9,7 @@ import yaml
 from evaluation_cases import write_bundle, write_data
 from typer.testing import CliRunner
 
-from models.card import read_card
+from models.cards.card import read_card
 from models.networks import NETWORKS
 from models.training.recipes.recipe_book import RecipeInvalid
 from service.__main__ import application

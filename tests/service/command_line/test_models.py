@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from models.card import read_card
-from models.catalog import SHIPPED
+from models.cards.card import read_card
+from models.cards.catalog import SHIPPED
 from models.data_sets.data_set import Case, DataSetWriter
 from models.networks import NETWORKS
 from models.volume import CtVolume

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from models.card import BundleError
+from models.cards.card import BundleError
 from models.training.learning.lessons import Look
 from models.training.learning.processes import Processes
 from models.training.learning.trainer import Told

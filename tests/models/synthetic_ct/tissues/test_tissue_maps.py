@@ -3,7 +3,7 @@ import lzma
 import numpy as np
 import pytest
 
-from models.catalog import find_bundle
+from models.cards.catalog import find_bundle
 from models.data_sets.case_file import DataSetInvalid
 from models.synthetic_ct.tissues.tissue_maps import (
     CLASS_COUNT,

@@ -2,9 +2,9 @@ import pytest
 import yaml
 from small_cases import block, case_of, data_of
 
-from models.card import BundleError, read_card
-from models.catalog import find_bundle
-from models.input_card import Channel
+from models.cards.card import BundleError, read_card
+from models.cards.catalog import find_bundle
+from models.cards.input_card import Channel
 from models.training.bundles.bundle_card import new_card
 from models.training.bundles.bundle_writer import plain, with_figures, write_bundle, write_yaml
 from models.training.bundles.structure_habits import Habits

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import yaml
 
-from models.card import BundleError, read_card
+from models.cards.card import BundleError, read_card
 from models.data_sets.data_set import Case, DataSet, DataSetWriter
 from models.evaluation.evaluation import EvaluationRefused
 from models.training.bundles.card_statistics import measured_statistics, with_statistics

@@ -3,7 +3,7 @@ from dataclasses import asdict, replace
 import pytest
 from evaluation_cases import write_bundle, write_data
 
-from models.card import TrainingData
+from models.cards.card import TrainingData
 from models.training.bundles.bundle_writer import plain
 from models.training.recipes.comparison_recipe import is_trained, on_common_ground
 from models.training.recipes.recipe_book import RecipeInvalid, recipe_content, recipe_of

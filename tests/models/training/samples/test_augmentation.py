@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
+from models.cards.input_card import Channel
 from models.chance import Chance
-from models.input_card import Channel
 from models.training.recipes.recipe import Named
 from models.training.recipes.recipe_book import RecipeInvalid
 from models.training.samples.augmentation import AUGMENTATIONS, Augmentations

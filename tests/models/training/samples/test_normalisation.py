@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from small_cases import case_of, data_of, recipe_for
 
-from models.input_card import Channel
+from models.cards.input_card import Channel
 from models.training.refusals import TrainingRefused
 from models.training.samples.normalisation import channels_of, mean_and_std
 from models.training.samples.prepared_cases import PreparedCases

@@ -5,8 +5,8 @@ import pytest
 import torch
 from small_cases import SHAPE, block, case_of, data_of, numbered, recipe_for
 
+from models.cards.input_card import Channel
 from models.data_sets.data_set import DataSetInvalid
-from models.input_card import Channel
 from models.preprocess import padded
 from models.sliding_window import network_input
 from models.training.samples.prepared_cases import PreparedCases

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from models.input_card import Channel
+from models.cards.input_card import Channel
 from models.synthetic_ct.samples import Sample
 from models.training.synthetic.figures import mean_dsc, phantom_cases
 

@@ -11,8 +11,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor, nn
 
-from models.card import BundleError, Card, WeightsCard
-from models.catalog import verified_bytes
+from models.cards.card import BundleError, Card, WeightsCard
+from models.cards.catalog import verified_bytes
 
 
 def load_weights(card: Card, network: nn.Module) -> str:

@@ -14,12 +14,12 @@ from typing import Any, Literal
 
 import yaml
 
-from models.input_card import InputCard
-from models.monai_card import MonaiCard
-from models.nnunet_card import NnunetCard, NnunetPredictorCard
-from models.patient_axes import AXES_RULE, axes_fit
-from models.statistics_card import Statistics
-from models.yaml_sections import SectionInvalid, parsed, section
+from models.cards.input_card import InputCard
+from models.cards.monai_card import MonaiCard
+from models.cards.nnunet_card import NnunetCard, NnunetPredictorCard
+from models.cards.patient_axes import AXES_RULE, axes_fit
+from models.cards.statistics_card import Statistics
+from models.cards.yaml_sections import SectionInvalid, parsed, section
 
 
 class BundleError(ValueError):

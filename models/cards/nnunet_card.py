@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from models.patient_axes import AXES_RULE, axes_fit
+from models.cards.patient_axes import AXES_RULE, axes_fit
 
 Triple = tuple[int, int, int]
 

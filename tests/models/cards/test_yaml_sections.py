@@ -4,7 +4,7 @@ from typing import Literal
 
 import pytest
 
-from models.yaml_sections import SectionInvalid, parsed, section
+from models.cards.yaml_sections import SectionInvalid, parsed, section
 
 
 @dataclass(frozen=True)

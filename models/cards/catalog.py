@@ -8,9 +8,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
-from models.card import BundleError, Card, read_card
+from models.cards.card import BundleError, Card, read_card
 
-SHIPPED: Final = Path(__file__).parent / "bundles"
+SHIPPED: Final = Path(__file__).parents[1] / "bundles"
 
 
 def bundle_folders(extra_folders: Sequence[Path] = ()) -> Iterator[Path]:

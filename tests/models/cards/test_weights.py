@@ -7,9 +7,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from models.card import BundleError
+from models.cards.card import BundleError
+from models.cards.weights import load_weights, save_weights, stored
 from models.networks import build
-from models.weights import load_weights, save_weights, stored
 
 
 def tiny(**changes):

@@ -1,7 +1,7 @@
 import pytest
 import yaml
 
-from models.card import BundleError, read_card
+from models.cards.card import BundleError, read_card
 
 SIGMOID = {"activation": "sigmoid", "outputs": ["Femur_Head_L", "Femur_Head_R"]}
 
@@ -101,7 +101,7 @@ def test_a_card_is_parsed_once_for_as_long_as_its_file_says_the_same(network_bun
     text = file.read_text()
     first = read_card(file)
     with monkeypatch.context() as patched:
-        patched.setattr("models.card.parsed", None)
+        patched.setattr("models.cards.card.parsed", None)
         assert read_card(file) is first
     file.write_text(text.replace("version: '1.0'", "version: '1.1'"))
     assert read_card(file).reference == "tiny@1.1"

@@ -4,8 +4,8 @@ import sys
 
 import pytest
 
-from models.card import BundleError, PostprocessCard
-from models.catalog import SHIPPED, bundle_folders, content_sha256, find_bundle, verified_bytes
+from models.cards.card import BundleError, PostprocessCard
+from models.cards.catalog import SHIPPED, bundle_folders, content_sha256, find_bundle, verified_bytes
 
 
 def test_both_shipped_bundles_are_found_and_intact():
@@ -85,7 +85,7 @@ def test_bytes_that_are_not_the_named_ones_are_refused(tmp_path):
 def test_the_catalog_does_not_import_torch(repository):
     import subprocess
 
-    code = "import sys, models.catalog as c; c.find_bundle('pelvis-ct@2.0'); sys.exit('torch' in sys.modules)"
+    code = "import sys, models.cards.catalog as c; c.find_bundle('pelvis-ct@2.0'); sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=repository).returncode == 0
 
 
