@@ -9,8 +9,8 @@ from itertools import combinations
 from pathlib import Path
 from typing import Final
 
-from models.catalog import find_bundle
-from models.installed_extras import missing_extra
+from models.cards.catalog import find_bundle
+from models.runtimes.installed_extras import missing_extra
 from service.config.archive_checks import archive_warnings
 from service.config.certificates import ending_soon
 from service.config.connections import unanswered

@@ -231,6 +231,17 @@ def test_a_set_goes_to_another_destination_with_a_file_made_for_it(
     assert client.under_way() == {deliver_key(new.id)}
 
 
+def test_what_is_held_beside_what_was_sent_on_purpose_can_still_be_released(ledger, sending, operations):
+    job, (_, other) = sending(DeliveryState.HELD, DeliveryState.HELD, job_state=JobState.HELD)
+    sent = operations.resend(job.id, "d0")
+    n = ledger.start_attempt(sent.id)
+    how = {"status": 0, "code": "delivery.stored", "sentence": "Stored."}
+    ledger.finish_attempt(sent.id, n, state=DeliveryState.DELIVERED, **how)
+    assert ledger.job(job.id).state is JobState.HELD
+    operations.release(job.id)
+    assert ledger.delivery(other.id).state is DeliveryState.WAITING
+
+
 def test_what_the_engine_gave_up_has_failed_visibly(ledger, queued, sending, operations):
     job = queued("2.25.5")
     with ledger.begin() as conn:
