@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from service.backlog.database import now
 from service.backlog.engine import COMMIT
@@ -12,6 +12,13 @@ if TYPE_CHECKING:
 
     from service.backlog.engine import EngineClient
     from service.backlog.ledger import Ledger
+
+_SETTLE_SECONDS: Final = 60.0
+
+
+def settled_before() -> float:
+    """Epoch seconds: what has been as it is since before then, nobody is about to submit."""
+    return now() - _SETTLE_SECONDS
 
 
 def any_with(keys: Collection[str], prefix: str) -> bool:

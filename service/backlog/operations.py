@@ -13,10 +13,9 @@ from typing import Final
 import sqlalchemy as sa
 
 from service.backlog.commitment_records import AskedState, CommitmentState
-from service.backlog.database import now
 from service.backlog.delivery_records import newest_of, was_never_made
 from service.backlog.engine import CONTOUR, DELIVER, SHADOW, EngineClient
-from service.backlog.forgotten_rows import any_with, submit_commitments
+from service.backlog.forgotten_rows import any_with, settled_before, submit_commitments
 from service.backlog.ledger import Ledger, LedgerRefused, contour_key, deliver_key
 from service.backlog.ledger_deliveries import OPEN
 from service.backlog.records import Delivery, DeliveryState, Job, JobState, Mode
@@ -25,7 +24,6 @@ from service.config.output_objects import ObjectKind
 
 _WANT_SENDING: Final = (DeliveryState.WAITING, DeliveryState.RETRYING, DeliveryState.SENDING)
 _WANT_CONTOURING: Final = (JobState.QUEUED, JobState.CONTOURING)
-_SETTLE_SECONDS: Final = 60.0
 
 
 class Operations:
@@ -183,32 +181,29 @@ class Operations:
         Nothing should be found, but for a ledger that was restored from a backup, tables that were mended by
         hand, or a job that the engine gave up while the ledger could not be told so.
         """
-        before = self._engine.under_way()
+        before, settled = self._engine.under_way(), settled_before()
         queued = self._ledger.find_jobs(_WANT_CONTOURING, limit=None)
-        jobs = [job for job in queued if _at_rest(job.updated_at)]
-        making = self._ledger.jobs_being_made(now() - _SETTLE_SECONDS)
+        jobs = [job for job in queued if job.updated_at < settled]
+        making = self._ledger.jobs_being_made(settled)
         waiting = self._ledger.open_deliveries()
-        deliveries = [each for each in waiting if _at_rest(each.next_at or each.updated_at)]
+        deliveries = [each for each in waiting if (each.next_at or each.updated_at) < settled]
         known = before | self._engine.under_way()
         found = submit_commitments(self._ledger, self._engine, known)
-        for job in jobs:
-            if not any_with(known, f"{CONTOUR}:{job.id}:"):
-                with self._ledger.begin() as conn:
-                    if self._ledger.locked_job(conn, job.id).state in _WANT_CONTOURING:
-                        self._submit_job(conn, job)
-                        found += 1
-        for job_id in making:
-            if not any_with(known, f"{CONTOUR}:{job_id}:"):
-                with self._ledger.begin() as conn:
-                    if self._ledger.being_made(job_id, conn):
-                        self._submit_job(conn, self._ledger.job(job_id, conn))
-                        found += 1
-        for each in deliveries:
-            if not any_with(known, f"{DELIVER}:{each.id}:"):
-                with self._ledger.begin() as conn:
-                    if self._ledger.delivery(each.id, conn).state in _WANT_SENDING:
-                        self._submit_delivery(conn, each)
-                        found += 1
+        for job in (each for each in jobs if not any_with(known, f"{CONTOUR}:{each.id}:")):
+            with self._ledger.begin() as conn:
+                if self._ledger.locked_job(conn, job.id).state in _WANT_CONTOURING:
+                    self._submit_job(conn, job)
+                    found += 1
+        for job_id in (each for each in making if not any_with(known, f"{CONTOUR}:{each}:")):
+            with self._ledger.begin() as conn:
+                if self._ledger.being_made(job_id, conn):
+                    self._submit_job(conn, self._ledger.job(job_id, conn))
+                    found += 1
+        for sent in (each for each in deliveries if not any_with(known, f"{DELIVER}:{each.id}:")):
+            with self._ledger.begin() as conn:
+                if self._ledger.delivery(sent.id, conn).state in _WANT_SENDING:
+                    self._submit_delivery(conn, sent)
+                    found += 1
         return found
 
     def _taken(self, conn: sa.Connection, job_id: str) -> Job:
@@ -237,9 +232,8 @@ class Operations:
     def _bring_again(self, conn: sa.Connection, job: Job, dead: list[Delivery]) -> None:
         """Send what did not arrive; what was never made is made first."""
         unmade = [each for each in dead if was_never_made(each)]
-        for each in dead:
-            if each not in unmade:
-                self._send_again(conn, job, each.destination, each.kind)
+        for each in (one for one in dead if one not in unmade):
+            self._send_again(conn, job, each.destination, each.kind)
         if unmade:
             self._must_have_its_ct(conn, job)
             if self._ledger.job(job.id, conn).state is not JobState.DELIVERING:
@@ -303,7 +297,3 @@ class Operations:
 def contour_queue(job: Job) -> str:
     """The queue that the job is contoured from."""
     return SHADOW if is_shadow(job.protocol) else CONTOUR
-
-
-def _at_rest(since: float) -> bool:
-    return now() - since > _SETTLE_SECONDS
