@@ -9,9 +9,9 @@ from typing import Final
 import torch
 from torch import Tensor, nn
 
-from models.card import BundleError, Card
-from models.catalog import verified_bytes
-from models.patient_axes import AGAINST, AXIS_OF
+from models.cards.card import BundleError, Card
+from models.cards.catalog import verified_bytes
+from models.cards.patient_axes import AGAINST, AXIS_OF
 
 TORCHSCRIPT: Final = "torchscript"
 """Name of a card's network whose file is a TorchScript archive, architecture and weights in one."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
@@ -13,9 +14,9 @@ from models.preprocess import Axis, NetworkGrid
 from models.volume import StructureField
 
 Box = tuple[slice, slice, slice]
+_Places = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]  # neighbours, weight of the upper
 
 _LEAST_PROBABILITY: Final = 1e-4  # logit margins stay within +-9.2
-_CPU: Final = torch.device("cpu")
 
 
 def margin(probabilities: Tensor, best: Tensor) -> Tensor:
@@ -32,39 +33,60 @@ def margin_over_threshold(probabilities: Tensor, threshold: float) -> Tensor:
 
 def cropped(margin_zyx: NDArray[np.float32]) -> tuple[NDArray[np.float32], tuple[int, int, int]] | None:
     """A copy of the box around what is positive, one voxel wider where there is room, and its corner."""
-    box = _positive_box(torch.from_numpy(margin_zyx))
+    box = _positive_boxes([torch.from_numpy(margin_zyx)])[0]
     if box is None:
         return None
     return margin_zyx[box].copy(), (box[0].start, box[1].start, box[2].start)
 
 
-@torch.inference_mode()
 def field_on_ct(
-    margin_part: NDArray[np.float32],
-    corner: tuple[int, int, int],
-    grid: NetworkGrid,
-    device: torch.device = _CPU,
+    margin_part: NDArray[np.float32], corner: tuple[int, int, int], grid: NetworkGrid
 ) -> StructureField | None:
-    """The field on the CT's grid, linear between the network's voxels; None if no CT voxel is positive.
+    """The field on the CT's grid of one structure; None if no CT voxel is positive.
 
     Args:
         margin_part: part of the logit margin, axes head, posterior, left, as :func:`cropped` gives it.
         corner: its first voxel on the network's grid.
         grid: how the two grids belong together.
-        device: where it is computed; only the field itself comes back from there.
     """
-    array = torch.from_numpy(np.ascontiguousarray(grid.to_array_order(margin_part))).to(device)
-    corners = _corner_in_array_order(margin_part.shape, corner, grid)
-    box: list[slice] = []
-    for axis in range(3):
-        box.append(_covering(grid.axes[axis], corners[axis], corners[axis] + array.shape[axis] - 1))
-    for axis in (2, 1, 0):  # slices last: the arrays between stay small
-        array = _interpolated(array, axis, grid.axes[axis], corners[axis], box[axis])
-    tight = _positive_box(array)
-    if tight is None:
-        return None
-    start = tuple(box[axis].start + tight[axis].start for axis in range(3))
-    return StructureField(array[tight].contiguous().cpu().numpy(), (start[0], start[1], start[2]))
+    return fields_on_ct([torch.from_numpy(np.ascontiguousarray(margin_part))], [corner], grid)[0]
+
+
+@torch.inference_mode()
+def fields_on_ct(
+    parts: Sequence[Tensor], corners: Sequence[tuple[int, int, int]], grid: NetworkGrid
+) -> list[StructureField | None]:
+    """Fields on the CT's grid, linear between the network's voxels; None where no CT voxel is positive.
+
+    Args:
+        parts: parts of logit margins, axes head, posterior, left, all on one device, which is asked once for
+            where they are positive and then for no more than that.
+        corners: their first voxels on the network's grid.
+        grid: how the two grids belong together.
+    """
+    arrays = [grid.to_array_order(part).contiguous() for part in parts]
+    boxes: list[list[slice]] = []
+    places: list[_Places | slice] = []
+    for part, corner in zip(parts, corners, strict=True):
+        begins = _corner_in_array_order(part.shape, corner, grid)
+        box = []
+        for axis, first in enumerate(begins):
+            along, count = grid.axes[axis], part.shape[grid.order.index(axis)]
+            box.append(_covering(along, first, first + count - 1))
+            places.append(_places(along, first, count, box[axis]))
+        boxes.append(box)
+    at = _sent(places, parts[0].device) if parts else []
+    for i in range(len(arrays)):
+        for axis in (2, 1, 0):  # slices last: the arrays between stay small
+            arrays[i] = _interpolated(arrays[i], axis, at[3 * i + axis])
+    fields: list[StructureField | None] = []
+    for array, box, tight in zip(arrays, boxes, _positive_boxes(arrays), strict=True):
+        if tight is None:
+            fields.append(None)
+            continue
+        z, y, x = (whole.start + part.start for whole, part in zip(box, tight, strict=True))
+        fields.append(StructureField(array[tight].contiguous().cpu().numpy(), (z, y, x)))
+    return fields
 
 
 def _corner_in_array_order(
@@ -87,30 +109,57 @@ def _covering(axis: Axis, first: int, last: int) -> slice:
     )
 
 
-def _interpolated(array: Tensor, axis: int, along: Axis, first: int, part: slice) -> Tensor:
-    """``array``, which begins at network voxel ``first`` of ``axis``, at the CT's voxels ``part``."""
+def _places(along: Axis, first: int, count: int, part: slice) -> _Places | slice:
+    """Where the CT's voxels ``part`` lie among ``count`` of the network's that begin at ``first``."""
     if along.own:
-        return array.narrow(axis, part.start - first, part.stop - part.start)
+        return slice(part.start - first, part.stop - first)
     at = (along.centers_mm[part] - along.network_centers_mm[first]) / along.spacing_mm
-    at = np.clip(at, 0, array.shape[axis] - 1)
-    lower = torch.from_numpy(at.astype(np.int64))
-    upper = (lower + 1).clamp_(max=array.shape[axis] - 1)
+    at = np.clip(at, 0, count - 1)
+    lower = at.astype(np.int64)
+    return lower, np.minimum(lower + 1, count - 1), (at - lower).astype(np.float32)
+
+
+def _sent(
+    places: Sequence[_Places | slice], device: torch.device
+) -> list[tuple[Tensor, Tensor, Tensor] | slice]:
+    """The same on ``device``, sent there at once."""
+    numbers = [each for each in places if not isinstance(each, slice)]
+    if not numbers:
+        return [each for each in places if isinstance(each, slice)]
+    sizes = [len(lower) for lower, _, _ in numbers]
+    lower, upper, weight = (
+        torch.split(torch.from_numpy(np.concatenate(column)).to(device), sizes)
+        for column in zip(*numbers, strict=True)
+    )
+    sent = zip(lower, upper, weight, strict=True)
+    return [each if isinstance(each, slice) else next(sent) for each in places]
+
+
+def _interpolated(array: Tensor, axis: int, places: tuple[Tensor, Tensor, Tensor] | slice) -> Tensor:
+    if isinstance(places, slice):
+        return array.narrow(axis, places.start, places.stop - places.start)
+    lower, upper, weight = places
     shape = [1, 1, 1]
     shape[axis] = -1
-    weight = torch.from_numpy(at).sub_(lower).float().reshape(shape).to(array.device)
-    found = array.index_select(axis, lower.to(array.device))
-    step = array.index_select(axis, upper.to(array.device)).sub_(found)
-    return found.addcmul_(step, weight)
+    found = array.index_select(axis, lower)
+    step = array.index_select(axis, upper).sub_(found)
+    return found.addcmul_(step, weight.reshape(shape))
 
 
-def _positive_box(array: Tensor) -> Box | None:
-    """Around what is positive, one voxel wider where there is room."""
-    parts: list[slice] = []
-    inside = array > 0
-    planes = inside.any(dim=2), inside.any(dim=1)  # (z, y), (z, x)
-    for axis, line in enumerate((planes[0].any(dim=1), planes[0].any(dim=0), planes[1].any(dim=0))):
-        at = torch.nonzero(line.cpu()).flatten()
-        if not len(at):
-            return None
-        parts.append(slice(max(int(at[0]) - 1, 0), min(int(at[-1]) + 2, array.shape[axis])))
-    return parts[0], parts[1], parts[2]
+def _positive_boxes(arrays: Sequence[Tensor]) -> list[Box | None]:
+    """Around what is positive in each, one voxel wider where there is room; the device is asked once."""
+    lines: list[Tensor] = []
+    for array in arrays:
+        inside = array > 0
+        planes = inside.any(dim=2), inside.any(dim=1)  # (z, y), (z, x)
+        lines += [planes[0].any(dim=1), planes[0].any(dim=0), planes[1].any(dim=0)]
+    found = torch.cat(lines).cpu().numpy() if lines else np.zeros(0, bool)
+    parts: list[slice | None] = []
+    for line in np.split(found, np.cumsum([len(line) for line in lines])[:-1]) if lines else ():
+        at = np.flatnonzero(line)
+        parts.append(slice(max(int(at[0]) - 1, 0), min(int(at[-1]) + 2, len(line))) if len(at) else None)
+    boxes: list[Box | None] = []
+    for i in range(0, len(parts), 3):
+        z, y, x = parts[i : i + 3]
+        boxes.append(None if z is None or y is None or x is None else (z, y, x))
+    return boxes

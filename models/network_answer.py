@@ -1,7 +1,7 @@
 """What a network says of one CT: where each output is, in how many parts, and by how much it wins.
 
-Only the box that the network looked at is kept. On a GPU the probabilities stay there; what crosses the bus
-is the winner of every voxel, one byte each, and the box around each structure.
+Only the box that the network looked at is kept. On a GPU the probabilities stay there, and so do the labels
+of parts; what crosses the bus is how large each part is and where.
 """
 
 from __future__ import annotations
@@ -16,9 +16,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from models.card import Card
+from models.cards.card import Card
 from models.left_right import Sides, split_sides
 from models.native_field import margin, margin_over_threshold
+from models.parts_by_runs import parts_by_runs
 from models.plausibility import Seen, check_region
 from models.preprocess import NetworkGrid
 from models.sliding_window import Blended
@@ -34,13 +35,14 @@ class Parts:
     """The 26-connected parts of one output, in no order.
 
     Attributes:
-        labels: ``(z, y, x)`` number of the part of each voxel, of this output or another.
+        labels: ``(z, y, x)`` number of the part of each voxel, of this output or another, beside the
+            probabilities.
         numbers: ``(n,)`` which of them are this output's.
         voxels: ``(n,)`` how large each is.
         bounds: ``(n, 3, 2)`` first and last voxel along each axis.
     """
 
-    labels: NDArray[np.integer]
+    labels: NDArray[np.integer] | Tensor
     numbers: NDArray[np.integer]
     voxels: NDArray[np.integer]
     bounds: NDArray[np.integer]
@@ -96,6 +98,11 @@ class NetworkAnswer:
         return float(np.prod(self.grid.spacing_zyx_mm)) / 1000
 
     @property
+    def stays_on_gpu(self) -> bool:
+        """True if parts and margins are found where the probabilities are, else by the processor."""
+        return self.hu.device.type != "cpu"
+
+    @property
     def is_finite(self) -> bool:
         """False if any probability is NaN or infinite."""
         return is_finite(self.probabilities)
@@ -103,7 +110,15 @@ class NetworkAnswer:
     @cached_property
     def _winner_parts(self) -> dict[str, Parts]:
         """Of each output of softmax but background, from one pass over all."""
-        winner = self.probabilities.max(dim=0).indices.to(torch.uint8).cpu().numpy()
+        classes = self.probabilities.max(dim=0).indices.to(torch.uint8)
+        if self.stays_on_gpu:
+            of_all = parts_by_runs(classes, 26)
+            own = {name: np.flatnonzero(of_all.classes == i) for i, name in enumerate(self.card.outputs) if i}
+            return {
+                name: Parts(of_all.labels, at + 1, of_all.voxels[at], of_all.bounds[at])
+                for name, at in own.items()
+            }
+        winner = classes.numpy()
         labels = cc3d.connected_components(winner, connectivity=26)
         counts, bounds = _statistics(labels)
         output = _outputs_of(labels, winner, bounds)
@@ -118,11 +133,6 @@ class NetworkAnswer:
     def _own_parts(self) -> dict[str, Parts]:
         return {}
 
-    def label(self) -> None:
-        """Find the parts of all outputs now, so that several structures may be asked for at a time."""
-        if self.card.activation == "softmax":
-            _ = self._winner_parts
-
     def parts(self, name: str) -> Parts:
         """The parts of one output, before any postprocessing."""
         if self.card.activation == "softmax":
@@ -130,7 +140,12 @@ class NetworkAnswer:
         if name not in self._own_parts:
             index = self.card.outputs.index(name)
             mask = self.probabilities[index] > self.card.thresholds.get(name, 0.5)
-            self._own_parts[name] = parts_of(mask.cpu().numpy())
+            if self.stays_on_gpu:
+                own = parts_by_runs(mask, 26)
+                numbers = np.arange(1, len(own.voxels) + 1)
+                self._own_parts[name] = Parts(own.labels, numbers, own.voxels, own.bounds)
+            else:
+                self._own_parts[name] = parts_of(mask.numpy())
         return self._own_parts[name]
 
     def check_region(self) -> tuple[Finding, ...]:
@@ -154,7 +169,7 @@ class NetworkAnswer:
             return None
         at = int(parts.voxels.argmax())
         z, y, x = (slice(int(low), int(high) + 1) for low, high in parts.bounds[at])
-        here = torch.from_numpy(parts.labels[z, y, x] == parts.numbers[at]).to(self.hu.device)
+        here = torch.as_tensor(parts.labels[z, y, x] == int(parts.numbers[at]))
         likely = self.probabilities[self.card.outputs.index(name), z, y, x]
         return Seen(
             float(parts.voxels[at]) * self.voxel_cm3,
@@ -167,13 +182,17 @@ class NetworkAnswer:
 
         ``box``: the part that is wanted, of what was looked at.
         """
+        return self.margin_there(name, box).cpu().numpy()
+
+    def margin_there(self, name: str, box: Box | None = None) -> Tensor:
+        """The same on the answer's device."""
         index = self.card.outputs.index(name)
         likely = self.probabilities if box is None else self.probabilities[(slice(None), *box)]
         if self.card.activation == "sigmoid":
-            return margin_over_threshold(likely[index], self.card.thresholds.get(name, 0.5)).cpu().numpy()
+            return margin_over_threshold(likely[index], self.card.thresholds.get(name, 0.5))
         others = [part.amax(dim=0) for part in (likely[:index], likely[index + 1 :]) if len(part)]
         best = others[0] if len(others) == 1 else torch.maximum(*others)
-        return margin(likely[index], best).cpu().numpy()
+        return margin(likely[index], best)
 
     def sides(self, name: str) -> Sides | None:
         """The left and the right structure of an output that holds both; None if that is not certain."""

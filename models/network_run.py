@@ -11,9 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from models.along_axes import TORCHSCRIPT, load_scripted
-from models.card import BundleError, Card
+from models.cards.card import BundleError, Card
+from models.cards.input_card import InputCard
+from models.cards.weights import load_weights
 from models.compiled import COMPILED, EAGER, CompiledNetwork, NotCompiled
-from models.input_card import InputCard
 from models.network_answer import NetworkAnswer, is_finite
 from models.network_layout import for_inference
 from models.networks import network_of
@@ -21,7 +22,6 @@ from models.preprocess import network_grid, to_network
 from models.sliding_window import Blended, Look, blended, look_at
 from models.stages import Stages
 from models.volume import CtVolume
-from models.weights import load_weights
 
 Found = TypeVar("Found")
 

@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from models.nnunet_card import Resampling
+from models.cards.nnunet_card import Resampling
 
 _FAR_APART: Final = 3.0  # ANISO_THRESHOLD of nnU-Net
 _EXTENSION: Final = 12

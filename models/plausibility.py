@@ -14,7 +14,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from models.card import Card, Evidence, RegionCard, StructureCard
+from models.cards.card import Card, Evidence, RegionCard, StructureCard
 from models.volume import CtVolume, Finding, Grid, OutsideTrainedRegion, Severity, StructureField
 
 WRONG_SIDE_MM: Final = 20.0  # a centre this far beyond the midline is on the other side

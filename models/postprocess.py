@@ -12,9 +12,10 @@ import cc3d
 import numpy as np
 from numpy.typing import NDArray
 
-from models.card import PostprocessCard
+from models.cards.card import PostprocessCard
 
-_FAINT: Final = 1e-3  # the least margin of a voxel whose sign is changed
+FAINT: Final = 1e-3
+"""The least margin of a voxel whose sign is changed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +40,7 @@ def postprocess(
         margin[dropped] = -np.abs(margin[dropped])
     if card.fill_holes and keep.any():
         cavity = _cavities(margin > 0, card.hole_connectivity)
-        margin[cavity] = np.maximum(-margin[cavity], _FAINT)
+        margin[cavity] = np.maximum(-margin[cavity], FAINT)
     return margin, Parts(tuple(sorted((float(v) for v in volumes), reverse=True)))
 
 

@@ -2,33 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final
 
 import numpy as np
 import torch
 
-from models.card import BundleError, Card
-from models.catalog import content_sha256
-from models.monai_run import MonaiRun
-from models.native_field import field_on_ct
+from models.cards.card import BundleError, Card
+from models.cards.catalog import content_sha256
+from models.found_structures import FoundStructures
 from models.network_answer import parts_of
 from models.network_run import NetworkRun, device_named
-from models.nnunet_predictor import NnunetPredictorRun
-from models.nnunet_run import NnunetRun
 from models.plausibility import FieldOfView, check_sides, check_structure, side_unknown
 from models.postprocess import kept, postprocess
-from models.program import Answer, as_field, load_program
+from models.runtimes.monai_run import MonaiRun
+from models.runtimes.nnunet_predictor import NnunetPredictorRun
+from models.runtimes.nnunet_run import NnunetRun
+from models.runtimes.program import Answer, as_field, load_program
 from models.stages import Stages
 from models.volume import CtVolume, Finding, Provenance, Segmentation, StructureField
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from models.left_right import Sides
-    from models.network_answer import NetworkAnswer
 
 Progress = Callable[[float], None]
 
@@ -39,7 +31,6 @@ _FROM_ELSEWHERE: Final[Mapping[str, type[NnunetRun] | type[NnunetPredictorRun] |
     "nnunet-predictor": NnunetPredictorRun,
     "monai": MonaiRun,
 }
-_AT_A_TIME: Final = 8  # structures whose fields are made together beside a GPU
 _SHARE_OF_NETWORK: Final = 0.8  # of the progress that is told
 
 
@@ -142,15 +133,6 @@ def _gpu_peak() -> int:
     return peak
 
 
-@dataclass(frozen=True, slots=True)
-class _Found:
-    """A structure: volumes of its parts before any was dropped, the largest first, and its field."""
-
-    parts_cm3: tuple[float, ...] = ()
-    field: StructureField | None = None
-    side_unknown: bool = False
-
-
 class _Run:
     """One segmentation while it is made."""
 
@@ -163,7 +145,6 @@ class _Run:
         self._findings: list[Finding] = []
         self._parts: dict[str, tuple[float, ...]] = {}
         self.stages = Stages(_gpu_peak)
-        self._sides: dict[str, Sides | None] = {}
         self._side_unknown: set[str] = set()
         self._steps_down: tuple[str, ...] = ()
         self._device, self._precision, self._mode, self._runtime = "cpu", "float32", "eager", ""
@@ -180,7 +161,8 @@ class _Run:
             self._findings += answer.check_region()
         names = self._needed()
         with self.stages.stage("fields"):
-            for done, (name, found) in enumerate(self._found(answer, names), start=1):
+            found_structures = FoundStructures(self._card, answer)
+            for done, (name, found) in enumerate(found_structures.of(names), start=1):
                 self._parts[name] = found.parts_cm3
                 if found.side_unknown:
                     self._side_unknown.add(name)
@@ -214,42 +196,6 @@ class _Run:
         """Structures that are wanted, and those that tell whether their sides are right."""
         partners = {name for pair in self._card.pairs if set(pair) & set(self._wanted) for name in pair}
         return [n for n in self._card.structures if n in {*self._wanted, *partners, *self._card.midline}]
-
-    def _found(self, answer: NetworkAnswer, names: Sequence[str]) -> Iterator[tuple[str, _Found]]:
-        """Each structure in its turn; several at a time where a GPU waits for the processor between them."""
-        if answer.hu.device.type == "cpu":
-            yield from ((name, self._find(answer, name)) for name in names)
-            return
-        answer.label()
-        with ThreadPoolExecutor(_AT_A_TIME, thread_name_prefix="structure") as pool:
-            yield from zip(names, pool.map(lambda name: self._find(answer, name), names), strict=True)
-
-    def _find(self, answer: NetworkAnswer, name: str) -> _Found:
-        steps = self._card.structures[name].postprocess
-        both = next((output for output, sides in self._card.left_right.items() if name in sides), None)
-        margin = None if both is None else self._side(answer, both, name)
-        if both is not None and margin is None:
-            return _Found(side_unknown=True)
-        parts = answer.parts(name) if margin is None else parts_of(margin > 0)
-        volumes_cm3 = parts.voxels * answer.voxel_cm3
-        said = tuple(sorted((float(v) for v in volumes_cm3), reverse=True))
-        box = parts.box_of(kept(volumes_cm3, steps)) if said else None
-        if box is None:
-            return _Found(said)
-        part, _ = postprocess(
-            answer.margin(name, box) if margin is None else margin[box].copy(), steps, answer.voxel_cm3
-        )
-        z, y, x = (first + one.start for first, one in zip(answer.corner, box, strict=True))
-        return _Found(said, field_on_ct(part, (z, y, x), answer.grid, answer.hu.device))
-
-    def _side(self, answer: NetworkAnswer, both: str, name: str) -> NDArray[np.float32] | None:
-        """The margin of one side of an output that holds both; None if its side is not certain."""
-        if both not in self._sides:
-            self._sides[both] = answer.sides(both)
-        sides = self._sides[both]
-        if sides is None:
-            return None
-        return sides.left if name == self._card.left_right[both][0] else sides.right
 
     def segmentation(self, sha256: str) -> Segmentation:
         """Everything found, checked for plausibility."""

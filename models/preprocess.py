@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from models.input_card import Channel, InputCard
+from models.cards.input_card import Channel, InputCard
 from models.volume import CtVolume, Grid, OutsideTrainedRegion
 
 LARGEST_TILT_DEGREES: Final = 25.0
@@ -109,10 +109,11 @@ class NetworkGrid:
         flips = [i for i, turned in enumerate(self.reversed_) if turned]
         return array.permute(*self.order).flip(flips)
 
-    def to_array_order(self, array: NDArray[np.float32]) -> NDArray[np.float32]:
-        """A view in the CT's order of an array with the axes head, posterior, left."""
-        turned = array[tuple(slice(None, None, -1 if back else 1) for back in self.reversed_)]
-        return turned.transpose(np.argsort(self.order))
+    def to_array_order(self, array: Tensor) -> Tensor:
+        """In the CT's order an array with the axes head, posterior, left; a view where none is reversed."""
+        turned = [i for i, back in enumerate(self.reversed_) if back]
+        order = [self.order.index(axis) for axis in range(3)]
+        return (array.flip(turned) if turned else array).permute(order)
 
 
 def network_grid(grid: Grid, spacing_zyx_mm: Sequence[float | None]) -> NetworkGrid:
@@ -163,22 +164,30 @@ def network_grid(grid: Grid, spacing_zyx_mm: Sequence[float | None]) -> NetworkG
 def to_network(volume: CtVolume, grid: NetworkGrid, device: torch.device) -> Tensor:
     """``(z, y, x)`` float32 HU on the network's grid, axes head, posterior, left; a slab at a time."""
     rows, columns = grid.axes[1:]
-    by_row, by_column = (torch.from_numpy(axis.shrinking()).to(device) for axis in (rows, columns))
-    by_slice = grid.axes[0].shrinking()
+    shares = grid.axes[0].shrinking()
+    by_slice, by_row, by_column = (
+        torch.from_numpy(one).to(device) for one in (shares, rows.shrinking(), columns.shrinking())
+    )
     small = torch.zeros((grid.axes[0].count, grid.axes[1].count, grid.axes[2].count), device=device)
-    hu = torch.from_numpy(np.ascontiguousarray(volume.hu)).to(device)  # int16: half of what it becomes
-    for first in range(0, len(hu), _SLAB):
-        slab = hu[first : first + _SLAB]
-        plane = slab.float().clamp_(*HU_RANGE)
+    for first in range(0, len(volume.hu), _SLAB):
+        plane = _sent(volume.hu[first : first + _SLAB], device).float().clamp_(*HU_RANGE)
         plane = plane if columns.own else torch.matmul(plane, by_column.T)
         plane = plane if rows.own else torch.matmul(by_row, plane)
-        shares = by_slice[:, first : first + _SLAB]
-        touched = np.flatnonzero(shares.any(axis=1))
+        touched = np.flatnonzero(shares[:, first : first + _SLAB].any(axis=1))
         if len(touched):
             part = slice(int(touched[0]), int(touched[-1]) + 1)
-            weights = torch.from_numpy(shares[part].copy()).to(device)
+            weights = by_slice[part, first : first + _SLAB].contiguous()
             small[part] += torch.einsum("ks,syx->kyx", weights, plane)
     return grid.to_patient_order(small).contiguous()
+
+
+def _sent(slab: NDArray[np.int16] | NDArray[np.float32], device: torch.device) -> Tensor:
+    """``slab`` as it is, so int16 is half of what it becomes, on ``device``.
+
+    To a GPU through page-locked memory: one slab is copied while another is on its way and a third computed.
+    """
+    array = torch.from_numpy(np.ascontiguousarray(slab))
+    return array.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else array
 
 
 def channels(hu: Tensor, wanted: Sequence[Channel]) -> Tensor:

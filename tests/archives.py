@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import shutil
 import socket
 import subprocess
 import time
+import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import pydicom
+from certificates import Authority, Certificate
 from running_node import free_port, send_ct
 
 from models.volume import Grid
@@ -66,10 +69,25 @@ class RunningArchive:
         """Store files in it."""
         assert set(send_ct(files, self.port, calling="CTSCANNER", called=called)) == {0}
 
+    def upload(self, content: bytes) -> None:
+        """Store a file in Orthanc by its own web service."""
+        request = urllib.request.Request(f"http://127.0.0.1:{self.http}/instances", content)
+        request.add_header("Authorization", "Basic " + base64.b64encode(b"puller:canary-password").decode())
+        urllib.request.urlopen(request, timeout=60).close()
+
 
 @contextmanager
-def orthanc(folder: Path, node_port: int, *, title: str = "ORTHANC") -> Iterator[RunningArchive]:
-    """Orthanc, which knows the node as DELINEATE at that port."""
+def orthanc(
+    folder: Path,
+    node_port: int,
+    *,
+    title: str = "ORTHANC",
+    tls: tuple[Certificate, Authority] | None = None,
+) -> Iterator[RunningArchive]:
+    """Orthanc, which knows the node as DELINEATE at that port.
+
+    With ``tls`` it shows that certificate, and wants one that the authority has signed; it calls the node so too.
+    """
     port, http = free_port(), free_port()
     folder.mkdir(parents=True)
     settings = {
@@ -80,6 +98,14 @@ def orthanc(folder: Path, node_port: int, *, title: str = "ORTHANC") -> Iterator
         "AuthenticationEnabled": True, "RegisteredUsers": {"puller": "canary-password"},
         "Plugins": [str(PLUGIN)] if PLUGIN.exists() else [],
     }  # fmt: skip
+    if tls is not None:
+        settings |= {
+            "DicomModalities": {
+                "node": {"AET": "DELINEATE", "Host": "127.0.0.1", "Port": node_port, "UseDicomTls": True}
+            },
+            "DicomTlsEnabled": True, "DicomTlsCertificate": str(tls[0].certificate), "DicomTlsPrivateKey": str(tls[0].key),
+            "DicomTlsTrustedCertificates": str(tls[1].certificate), "DicomTlsRemoteCertificateRequired": True, "Plugins": [],
+        }  # fmt: skip
     (folder / "orthanc.json").write_text(json.dumps(settings), encoding="ascii")
     with _process([str(ORTHANC), str(folder / "orthanc.json")], folder, [port, http]):
         yield RunningArchive(port, http)

@@ -17,10 +17,10 @@ from typing import Final
 import numpy as np
 from typer.testing import CliRunner
 
+from models.data_sets.data_set import Case, DataSetWriter
 from models.networks import NETWORKS
-from models.training.data_set import Case, DataSetWriter
-from models.training.phantom import PhantomSample, pelvic_phantom
-from models.training.recipe_book import read_recipe
+from models.synthetic_ct.phantoms.phantom import PhantomSample, pelvic_phantom
+from models.training.recipes.recipe_book import read_recipe
 from models.volume import Grid
 
 SHAPE: Final = (16, 48, 96)

@@ -20,11 +20,11 @@ from textwrap import dedent
 import numpy as np
 import yaml
 
-from models.card import Card, read_card
+from models.cards.card import Card, read_card
+from models.data_sets.data_set import Case, DataSet, DataSetWriter
+from models.evaluation.comparison.comparison import Entry
+from models.evaluation.evaluation import evaluate, setting_of
 from models.predictor import load
-from models.training.comparison import Entry
-from models.training.data_set import Case, DataSet, DataSetWriter
-from models.training.evaluation import evaluate, setting_of
 from models.volume import CtVolume, Grid
 
 SHAPE = (6, 8, 10)

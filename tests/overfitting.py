@@ -3,7 +3,7 @@
 import torch
 
 from models.networks.entry import NetworkEntry
-from models.training.overfit import STRUCTURES, overfit
+from models.training.learning.overfit import STRUCTURES, overfit
 
 
 def overfitted_dsc(entry: NetworkEntry, **arguments) -> float:

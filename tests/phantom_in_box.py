@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
-from models.training.label_maps import LabelMap
-from models.training.patient_box import BOX_ZYX, HEADS_IN_BOX_ZYX_MM
-from models.training.phantom import PelvicPhantom, pelvic_phantom
-from models.training.tissue_maps import TissueMap
+from models.synthetic_ct.label_maps.label_maps import LabelMap
+from models.synthetic_ct.label_maps.patient_box import BOX_ZYX, HEADS_IN_BOX_ZYX_MM
+from models.synthetic_ct.phantoms.phantom import PelvicPhantom, pelvic_phantom
+from models.synthetic_ct.tissues.tissue_maps import TissueMap
 from models.volume import FloatArray, Grid
 
 

@@ -14,7 +14,7 @@ from bare_sender import CT, ct_dataset
 from pydicom import Dataset
 from pydicom.dataset import FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian
-from pynetdicom import AE, evt
+from pynetdicom import AE, build_context, evt
 from pynetdicom.sop_class import (
     StudyRootQueryRetrieveInformationModelFind,
     StudyRootQueryRetrieveInformationModelGet,
@@ -50,10 +50,12 @@ def slices(count: int = 10, *, series: str = UID, first: int = 0, **changed: Any
 class ToldArchive:
     """A query and retrieve SCP: ``holds`` is what it says to have, ``gives`` what it sends, try after try."""
 
-    def __init__(self) -> None:
+    def __init__(self, sop_class: str = CT) -> None:
         self.holds: list[Dataset] = slices()
         self.gives: list[list[Dataset | int | str]] = []
         """For each C-GET: data sets, ``"abort"``, or a status to end with; the last one for all that follow."""
+        self.moves_to: int | None = None
+        """The port to which a C-MOVE sends what ``gives`` says; None if it knows nobody."""
         self.answers: Callable[[str, Dataset], Iterator[Dataset]] = self._matches
         self.asked: list[Dataset] = []
         self.gets = 0
@@ -61,7 +63,7 @@ class ToldArchive:
         ae.add_supported_context(StudyRootQueryRetrieveInformationModelFind)
         ae.add_supported_context(StudyRootQueryRetrieveInformationModelGet)
         ae.add_supported_context(StudyRootQueryRetrieveInformationModelMove)
-        ae.add_supported_context(CT, scp_role=True, scu_role=False)
+        ae.add_supported_context(sop_class, scp_role=True, scu_role=False)
         handlers = [(evt.EVT_C_FIND, self._find), (evt.EVT_C_GET, self._get), (evt.EVT_C_MOVE, self._move)]
         self._server = ae.start_server(("127.0.0.1", 0), block=False, evt_handlers=handlers)
         assert self._server is not None
@@ -112,7 +114,11 @@ class ToldArchive:
             yield 0xFF00, each
 
     def _move(self, event: evt.Event) -> Iterator[Any]:
-        yield None, None  # it knows nobody
+        if self.moves_to is None:
+            yield None, None
+            return
+        yield "127.0.0.1", self.moves_to, {"contexts": [build_context(CT)]}
+        yield from self._get(event)
 
 
 @dataclass

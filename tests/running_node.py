@@ -28,11 +28,17 @@ _MARK = "DELINEATE_NODE_UNDER_TEST"
 
 
 class ReceivingTps:
-    """A Storage SCP that keeps every RTSTRUCT it is sent, by SOP Instance UID."""
+    """A Storage SCP that keeps every RTSTRUCT it is sent, and what is of further ``classes``, by SOP Instance UID."""
 
     def __init__(
-        self, ae_title: str = "TPS", answer: Callable[[int], int] | None = None, *, port: int = 0
+        self,
+        ae_title: str = "TPS",
+        answer: Callable[[int], int] | None = None,
+        *,
+        port: int = 0,
+        classes: Sequence[str] = (),
     ) -> None:
+        self.classes = (RTStructureSetStorage, *classes)
         self.ae_title = ae_title
         self.received: dict[str, bytes] = {}
         self.deliveries: list[str] = []
@@ -46,8 +52,8 @@ class ReceivingTps:
     def open(self) -> None:
         """Listen, at first or again after :meth:`close`, then on the same port."""
         ae = AE(self.ae_title)
-        ae.add_supported_context(RTStructureSetStorage)
-        ae.add_supported_context(Verification)
+        for each in (*self.classes, Verification):
+            ae.add_supported_context(each)
         ae.maximum_associations = 50
         self._server = ae.start_server(
             ("127.0.0.1", self.port), block=False, evt_handlers=[(evt.EVT_C_STORE, self._store)]

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from models.training.data_set import Case, DataSet, DataSetWriter, Part
-from models.training.recipe import Recipe
-from models.training.recipe_book import recipe_of
+from models.data_sets.data_set import Case, DataSet, DataSetWriter, Part
+from models.training.recipes.recipe import Recipe
+from models.training.recipes.recipe_book import recipe_of
 from models.volume import CtVolume, Grid
 
 SHAPE = (6, 20, 24)

@@ -10,13 +10,13 @@ import torch
 from torch import Tensor, nn
 
 from models.networks import network_of
-from models.training.learner import Learner, Machine
-from models.training.lessons import Look
-from models.training.recipe import Recipe
-from models.training.recipe_book import overridden, recipe_of
-from models.training.sampling import Batch
-from models.training.target import Target
-from models.training.trainer import Trainer
+from models.training.learning.learner import Learner, Machine
+from models.training.learning.lessons import Look
+from models.training.learning.trainer import Trainer
+from models.training.losses.target import Target
+from models.training.recipes.recipe import Recipe
+from models.training.recipes.recipe_book import overridden, recipe_of
+from models.training.samples.sampling import Batch
 
 CONTENT: dict[str, Any] = {
     "name": "tiny--nobody",

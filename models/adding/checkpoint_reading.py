@@ -10,7 +10,7 @@ from typing import Any, Final
 import numpy as np
 import torch
 
-from models.card import BundleError
+from models.cards.card import BundleError
 
 _NUMBER: Final[Any] = np.float64(0).__reduce__()[0]  # how numpy pickles a number
 

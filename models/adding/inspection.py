@@ -16,7 +16,7 @@ from models.adding.totalsegmentator import (
     installed_task,
     is_totalsegmentator,
 )
-from models.card import BundleError, Card
+from models.cards.card import BundleError, Card
 
 _TORCHSCRIPT: Final = (".ts", ".torchscript", ".pt", ".jit")
 

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from models.adding.small_yaml import mapping_in
-from models.card import BundleError
-from models.yaml_sections import SectionInvalid, section
+from models.cards.card import BundleError
+from models.cards.yaml_sections import SectionInvalid, section
+from models.sides import side_of
 
 _NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_~^-]{0,15}")
 _UNSAID: Final = "as drawn in the model's training data, whose maker did not say from where to where"
@@ -19,7 +20,7 @@ _ANY_CM3: Final = (0.0, 20_000.0)
 
 @dataclass(frozen=True, slots=True)
 class MappedLabel:
-    """One label as a structure; see :class:`models.card.StructureCard`."""
+    """One label as a structure; see :class:`models.cards.card.StructureCard`."""
 
     name: str
     extent: str = _UNSAID
@@ -65,6 +66,16 @@ def read_labels(
         sentence = (
             f"Not usable as structure names: {', '.join(wrong) or 'none is mapped'}. A name has at most 16 "
             "letters, digits and _, and stands for one label."
+        )
+        raise BundleError("add.labels-invalid", sentence)
+    swapped = [
+        f"{label}: {one.name}"
+        for label, one in mapped.items()
+        if {side_of(label), side_of(one.name)} == {"left", "right"}
+    ]
+    if swapped:
+        sentence = (
+            f"A label of one side is a structure of the other: {', '.join(swapped)}. Correct the names."
         )
         raise BundleError("add.labels-invalid", sentence)
     return mapped

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from models.adding.monai_config import BundleConfig
-from models.card import BundleError
+from models.cards.card import BundleError
 
 _OF_PARSER: Final = frozenset({"_target_", "_desc_", "_requires_", "_mode_", "_disabled_"})
 _NEUTRAL: Final = frozenset({"keys", "allow_missing_keys", "lazy"})

@@ -20,10 +20,10 @@ from models.adding.monai_transforms import Answer, answer_of, steps_of, window_o
 from models.adding.new_bundle import UNKNOWN_LICENCE, Wish, pairs_of, structures_of, words, write
 from models.adding.small_yaml import mapping_in
 from models.along_axes import scripted
-from models.card import BundleError, Card
-from models.monai_card import MonaiCard, MonaiNetwork, Orientation
-from models.monai_networks import NETWORKS, is_plain
-from models.monai_run import load_network, windowed
+from models.cards.card import BundleError, Card
+from models.cards.monai_card import MonaiCard, MonaiNetwork, Orientation
+from models.runtimes.monai_networks import NETWORKS, is_plain
+from models.runtimes.monai_run import load_network, windowed
 
 _SCRIPTED: Final = "model.ts"
 _STATE: Final = "model.pt"

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from models.adding.small_yaml import mapping_in
-from models.card import BundleError
-from models.installed_extras import imported
+from models.cards.card import BundleError
+from models.runtimes.installed_extras import imported
 
 _ENDINGS: Final = ("json", "yaml", "yml")
 _REFERENCE: Final = re.compile(r"(?:\$\s*)?@([\w#:]+)\s*")

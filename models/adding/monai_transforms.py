@@ -8,8 +8,8 @@ from typing import Any, Final, Literal
 
 from models.adding.monai_arguments import Arguments, class_name, transforms_of
 from models.adding.monai_config import BundleConfig
-from models.card import BundleError
-from models.monai_card import Crop, Normalise, Orientation, Rescale, ScaleRange, Spacing, Step, Window
+from models.cards.card import BundleError
+from models.cards.monai_card import Crop, Normalise, Orientation, Rescale, ScaleRange, Spacing, Step, Window
 
 _LABELS: Final = [["L", "R"], ["P", "A"], ["I", "S"]]  # MONAI's own letters for the ends of each axis
 _FLOATS: Final = (None, "float32", "float64")

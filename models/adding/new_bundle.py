@@ -12,7 +12,7 @@ import yaml
 
 from models.adding.labels import MappedLabel
 from models.adding.small_yaml import mapping_in
-from models.card import BundleError, Card, read_card
+from models.cards.card import BundleError, Card, read_card
 
 INTENDED_USE: Final = (
     "Research and commissioning. Starting contours for review by a clinician; never to be used unreviewed."

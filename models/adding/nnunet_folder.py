@@ -16,11 +16,11 @@ from models.adding.labels import read_labels
 from models.adding.new_bundle import Wish, pairs_of, structures_of, words, write
 from models.adding.nnunet_plan import card_for_predictor, card_of_plan
 from models.adding.small_yaml import mapping_in
-from models.card import BundleError, Card
-from models.nnunet_card import is_of_regions, label_values
-from models.nnunet_networks import own_state
-from models.nnunet_predictor import parts_of_predictor
-from models.nnunet_run import load_folds
+from models.cards.card import BundleError, Card
+from models.cards.nnunet_card import is_of_regions, label_values
+from models.runtimes.nnunet_networks import own_state
+from models.runtimes.nnunet_predictor import parts_of_predictor
+from models.runtimes.nnunet_run import load_folds
 
 _CHECKPOINT: Final = "checkpoint_final.pth"
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from models.card import BundleError
-from models.installed_extras import imported
-from models.nnunet_card import (
+from models.cards.card import BundleError
+from models.cards.nnunet_card import (
     NnunetArchitecture,
     NnunetCard,
     NnunetPredictorCard,
     Resampling,
     label_values,
 )
+from models.runtimes.installed_extras import imported
 
 _AXES_OF_READER: Final = {
     "SimpleITKIO": "SPL",  # the array as it is stored: a CT that lies as DICOM slices usually do

@@ -8,8 +8,8 @@ from typing import Any
 
 import yaml
 
-from models.card import BundleError
-from models.yaml_sections import parsed
+from models.cards.card import BundleError
+from models.cards.yaml_sections import parsed
 
 
 def mapping_in(file: Path, code: str, what: str) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import torch
 from models.adding.labels import read_labels
 from models.adding.new_bundle import Wish, pairs_of, structures_of, words, write
 from models.along_axes import TORCHSCRIPT, load_scripted, scripted
-from models.card import BundleError, Card
+from models.cards.card import BundleError, Card
 
 BACKGROUND = "background"
 

@@ -14,7 +14,7 @@ from typing import Final
 
 from models.adding.new_bundle import Wish
 from models.adding.nnunet_folder import add_nnunet, is_nnunet
-from models.card import BundleError, Card
+from models.cards.card import BundleError, Card
 
 PREFIX: Final = "totalsegmentator:"
 TABLE: Final = Path(__file__).with_name("totalsegmentator.yaml")

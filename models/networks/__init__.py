@@ -11,7 +11,7 @@ from typing import Any, Final, Protocol
 
 from torch import Tensor, nn
 
-from models.card import NetworkCard
+from models.cards.card import NetworkCard
 from models.networks import (
     attention_unet,
     cab_unet,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
-from models.card import Card
+from models.cards.card import Card
 from models.second_look.between import (
     check_external,
     check_metal,
@@ -68,7 +68,8 @@ def second_look(contoured: Contoured, only: Collection[str] | None = None) -> tu
     found += check_overlap(contoured.fields, names, contoured.grid)
     external = contoured.fields.get(EXTERNAL)
     if external is not None:
-        found += check_external(contoured.fields, names, external, contoured.grid)
+        derived = {name for name in names if name not in contoured.cards}
+        found += check_external(contoured.fields, names, external, contoured.grid, derived)
     if only is not None:
         found = [each for each in found if each.structure in only]
     return tuple(found)

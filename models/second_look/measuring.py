@@ -13,7 +13,7 @@ import cc3d
 import numpy as np
 from numpy.typing import NDArray
 
-from models.statistics_card import BODY_PERCENTILES
+from models.cards.statistics_card import BODY_PERCENTILES
 from models.volume import CtVolume, FloatArray, Grid, StructureField
 
 PIECE_CM3: Final = 1.0  # smaller pieces are specks
@@ -33,7 +33,7 @@ Mask = NDArray[np.bool_]
 
 @dataclass(frozen=True, slots=True)
 class StructureLook:
-    """One structure on one CT; amounts as :class:`models.statistics_card.StructureStatistics` has them.
+    """One structure on one CT; amounts as :class:`models.cards.statistics_card.StructureStatistics` has them.
 
     Attributes:
         center_lps_mm: ``(3,)`` centre of mass in the patient frame.
@@ -62,7 +62,7 @@ class StructureLook:
 
 @dataclass(frozen=True, slots=True)
 class CtLook:
-    """A CT; amounts as :class:`models.statistics_card.CtStatistics` has them.
+    """A CT; amounts as :class:`models.cards.statistics_card.CtStatistics` has them.
 
     Attributes:
         edge_slices: part of the slices on which the body reaches the left, right or front edge of the image.

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from models.statistics_card import Range
+from models.cards.statistics_card import Range
 
 ENOUGH_CASES: Final = 8
 """Fewer say too little of what is usual: a range of fewer cases is not asked."""

@@ -1,1 +1,1 @@
-"""Phantoms, synthetic CT, losses and the training command."""
+"""A training run from its settings to a bundle."""

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from models.card import Card
+from models.cards.card import Card
+from models.data_sets.data_set import DataSet
+from models.evaluation.evaluation import evaluate, setting_of
+from models.evaluation.summary import over_cases
 from models.networks import network_of
 from models.predictor import load
-from models.training.bundle_card import new_card
-from models.training.bundle_writer import with_figures, write_bundle
-from models.training.card_statistics import measured_statistics, with_statistics
-from models.training.data_lessons import DataLessons
-from models.training.data_set import DataSet
-from models.training.evaluation import evaluate, setting_of
-from models.training.evaluation_summary import over_cases
-from models.training.recipe import ThresholdChoice
-from models.training.structure_habits import habits_of
-from models.training.synthetic_lessons import SyntheticLessons
-from models.training.synthetic_run import PHANTOM_SOURCE, Synthetic
+from models.training.bundles.bundle_card import new_card
+from models.training.bundles.bundle_writer import with_figures, write_bundle
+from models.training.bundles.card_statistics import measured_statistics, with_statistics
+from models.training.bundles.structure_habits import habits_of
+from models.training.learning.trainer import Trainer
+from models.training.recipes.recipe import ThresholdChoice
+from models.training.samples.data_lessons import DataLessons
+from models.training.synthetic.lessons import SyntheticLessons
+from models.training.synthetic.run import PHANTOM_SOURCE, Synthetic
 from models.training.thresholds import chosen_thresholds
-from models.training.trainer import Trainer
 from models.training.training_run import TrainingRun, Watcher
 
 _LOOKED_AT: Final = 60

@@ -11,11 +11,11 @@ from itertools import product
 from pathlib import Path
 from typing import Any, Final
 
-from models.card import read_card
-from models.training.bundle_writer import plain
-from models.training.learner import Machine
-from models.training.recipe import Recipe
-from models.training.recipe_book import RecipeInvalid, recipe_of, with_value
+from models.cards.card import read_card
+from models.cards.yaml_sections import plain
+from models.training.learning.learner import Machine
+from models.training.recipes.recipe import Recipe
+from models.training.recipes.recipe_book import RecipeInvalid, recipe_of, with_value
 from models.training.refusals import TrainingRefused
 from models.training.train import train
 from models.training.training_run import Trained, TrainingRun, Watcher

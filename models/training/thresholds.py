@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from models.metrics import dice
-from models.training.data_lessons import DataLessons
+from models.training.samples.data_lessons import DataLessons
 
 
 def chosen_thresholds(

@@ -9,20 +9,21 @@ from typing import Any, Final
 import torch
 from torch import nn
 
+from models.cards.weights import load_weights
+from models.cards.yaml_sections import plain
+from models.data_sets.data_set import DataSet
 from models.networks import network_of
-from models.training.bundle_writer import plain, write_yaml
-from models.training.curves import draw_curves
-from models.training.data_lessons import DataLessons
-from models.training.data_set import DataSet
+from models.training.bundles.bundle_writer import write_yaml
 from models.training.finishing import finished
-from models.training.learner import Learner, Machine
-from models.training.recipe_book import RecipeInvalid
+from models.training.learning.curves import draw_curves
+from models.training.learning.learner import Learner, Machine
+from models.training.learning.trainer import Trainer
+from models.training.recipes.recipe_book import RecipeInvalid
 from models.training.refusals import TrainingRefused
-from models.training.synthetic_lessons import SyntheticLessons
-from models.training.synthetic_run import Synthetic
-from models.training.trainer import Trainer
+from models.training.samples.data_lessons import DataLessons
+from models.training.synthetic.lessons import SyntheticLessons
+from models.training.synthetic.run import Synthetic
 from models.training.training_run import Trained, TrainingRun, Watcher
-from models.weights import load_weights
 
 MAY_CHANGE: Final = ("choices", "end", "extents", "grid", "postprocess", "published", "summary", "validation")
 """Sections of a recipe that a run may be resumed with other values of: no step depends on them alone."""

@@ -6,10 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from models.card import Card
-from models.training.recipe import Recipe
-from models.training.synthetic_run import Synthetic
-from models.training.trainer import Told
+from models.cards.card import Card
+from models.training.learning.trainer import Told
+from models.training.recipes.recipe import Recipe
+from models.training.synthetic.run import Synthetic
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from service.arrival.instance import Claim, Header, Origin
-    from service.backlog.pull_orders import PullOrders
+    from service.backlog.pull_orders import PullOrder, PullOrders
     from service.backlog.records import ReceivedInstance
     from service.backlog.spool import Spool, Stored
 
@@ -81,7 +81,7 @@ class Intake:
     ) -> None:
         self._refusals = refusals if refusals is not None else Refusals()
         self._ordered = ordered
-        self._known_orders: dict[str, bool] = {}
+        self._known_orders: dict[str, PullOrder | None] = {}
         self._authorised = authorised
         self.association = association
         self._origin = origin
@@ -164,7 +164,7 @@ class Intake:
             raise SpoolUnavailable("spool.over-budget", "The storage folder is larger than disk.budget_gb.")
         header = check_header(parts, claim)
         if self._ordered is not None:
-            self._must_be_ordered(header.series_instance_uid, self._ordered)
+            self._must_be_ordered(header, self._ordered)
         failpoints.reach("arrival.receiving")
         pieces: list[bytes | bytearray | memoryview] = [file_header(claim, self._origin), *parts]
         if claim.sop_class_uid == RTStructureSetStorage:
@@ -183,12 +183,12 @@ class Intake:
         sender = title if self._authorised else ""
         self._refusals.add("instance", reason, address=self._origin.address, title=title, sender=sender)
 
-    def _must_be_ordered(self, series_instance_uid: str, orders: PullOrders) -> None:
-        known = self._known_orders
-        if series_instance_uid not in known:
-            order = orders.find(series_instance_uid, self._origin.calling_ae_title)
-            known[series_instance_uid] = order is not None
-        if not known[series_instance_uid]:
+    def _must_be_ordered(self, header: Header, orders: PullOrders) -> None:
+        known, uid = self._known_orders, header.series_instance_uid
+        if uid not in known:
+            known[uid] = orders.find(uid, self._origin.calling_ae_title)
+        order = known[uid]
+        if order is None or not order.is_of(header.study_instance_uid):
             sentence = "The archive sent a series that was not asked for. Have the archive repaired."
             raise InstanceRefused("instance.not-ordered", sentence, status=StoreStatus.NOT_AUTHORISED)
 

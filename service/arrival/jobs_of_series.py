@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
 from service.backlog.delivery_records import newest_of
@@ -10,7 +10,7 @@ from service.backlog.engine import CONTOUR, DELIVER
 from service.backlog.ledger import contour_key
 from service.backlog.ledger_deliveries import OPEN
 from service.backlog.operations import contour_queue
-from service.backlog.records import DeliveryState, JobState
+from service.backlog.records import DeliveryState, JobState, Mode
 from service.backlog.trial_names import is_shadow, is_trial
 from service.log import EventLog
 
@@ -75,8 +75,14 @@ class JobMaker:
         notes: Sequence[str],
         *,
         repeat: bool,
+        other_patient: bool = False,
     ) -> Made:
-        """Create the jobs that the decision asks for and that do not exist yet."""
+        """Create the jobs that the decision asks for and that do not exist yet.
+
+        Args:
+            repeat: the series came again as it was contoured before.
+            other_patient: it came again under its UIDs, but says that it is somebody else's.
+        """
         made = Made()
         if not decision.jobs:
             return made
@@ -87,7 +93,9 @@ class JobMaker:
             latest = self._ledger.latest_job(series.series_instance_uid, routed.protocol, conn)
             if latest is None:
                 self.create(conn, order, made, predecessor=None)
-            elif not repeat:
+            elif other_patient:
+                self.create(conn, order, made, predecessor=None)  # a set of somebody else is not replaced
+            elif not repeat or set(latest.files) != set(order.files):
                 self._replace(conn, order, made, latest)
         return made
 
@@ -144,6 +152,8 @@ class JobMaker:
                 self._ledger.move_job(
                     conn, job.id, JobState.SUPERSEDED, code="job.superseded", sentence=sentence
                 )
+                if job.state is JobState.HELD and job.code in ("job.held", "job.rest-held"):
+                    self._ledger.change_job(conn, job.id, mode=Mode.HOLD)  # its successor waits as well
                 stopped.append(job)
         return stopped
 
@@ -165,6 +175,12 @@ class JobMaker:
             return
         uid, protocol = order.series.series_instance_uid, order.routed.protocol
         made.stopped += self.supersede_undelivered(conn, uid, protocol)
+        stopped = self._ledger.job(latest.id, conn)
+        by_person = stopped.state is JobState.CANCELLED or (
+            stopped.state is JobState.SUPERSEDED and stopped.mode is Mode.HOLD
+        )
+        if by_person and order.routed.mode is Mode.SEND:
+            order = replace(order, routed=replace(order.routed, mode=Mode.HOLD))
         self.create(conn, order, made, predecessor=self.sent_before(conn, latest))
 
     def _reason_to_hold(

@@ -6,17 +6,21 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
+import sqlalchemy as sa
+
+from service.backlog import ledger_tables as tables
 from service.config.output_objects import ObjectKind
-
-if TYPE_CHECKING:
-    import sqlalchemy as sa
 
 
 class DeliveryState(StrEnum):
-    """Where one structure set for one destination is."""
+    """Where one object for one destination is.
 
+    MAKING: it follows a structure set and is not there yet.
+    """
+
+    MAKING = "making"
     WAITING = "waiting"
     SENDING = "sending"
     RETRYING = "retrying"
@@ -26,10 +30,14 @@ class DeliveryState(StrEnum):
     CANCELLED = "cancelled"
 
 
+_MADE: Final = frozenset(DeliveryState) - {DeliveryState.MAKING}
 DELIVERY_ARROWS: Final[dict[DeliveryState, frozenset[DeliveryState]]] = {
-    DeliveryState.WAITING: frozenset(DeliveryState) - {DeliveryState.WAITING, DeliveryState.RETRYING},
-    DeliveryState.SENDING: frozenset(DeliveryState) - {DeliveryState.WAITING},
-    DeliveryState.RETRYING: frozenset(DeliveryState) - {DeliveryState.RETRYING, DeliveryState.DELIVERED},
+    DeliveryState.MAKING: frozenset(
+        {DeliveryState.WAITING, DeliveryState.HELD, DeliveryState.DEAD, DeliveryState.CANCELLED}
+    ),
+    DeliveryState.WAITING: _MADE - {DeliveryState.WAITING, DeliveryState.RETRYING},
+    DeliveryState.SENDING: _MADE - {DeliveryState.WAITING},
+    DeliveryState.RETRYING: _MADE - {DeliveryState.RETRYING, DeliveryState.DELIVERED},
     DeliveryState.HELD: frozenset(
         {DeliveryState.WAITING, DeliveryState.DELIVERED, DeliveryState.DEAD, DeliveryState.CANCELLED}
     ),
@@ -46,7 +54,7 @@ class Delivery:
     Attributes:
         id, job_id: row in the ledger, and what it came from.
         destination: name in the configuration.
-        file: the encoded object; its bytes never change once written.
+        file: the encoded object; its bytes never change once written. It may be still to be made.
         sop_instance_uid: fixed before the first attempt.
         state: where it is.
         attempts: how often it was tried.
@@ -123,6 +131,21 @@ def new_row(
         "created_at": at,
         "updated_at": at,
     }
+
+
+def why_not_made(conn: sa.Connection, dead: Delivery) -> str:
+    """What the job's findings say of an object that could not be made, after a space; empty if nothing."""
+    t = tables.finding.c
+    query = sa.select(t.sentence).where(t.job_id == dead.job_id, t.code == dead.reason).order_by(t.id)
+    found = conn.execute(query).scalar()
+    return f" {found}" if found else ""
+
+
+def was_never_made(delivery: Delivery) -> bool:
+    """Whether a delivery ended before its object, which follows a structure set, was there to be sent."""
+    ended = delivery.state in (DeliveryState.DEAD, DeliveryState.CANCELLED)
+    follows = delivery.kind is not ObjectKind.RTSTRUCT
+    return ended and follows and delivery.attempts == 0 and not delivery.file.exists()
 
 
 def newest_of(deliveries: Iterable[Delivery]) -> list[Delivery]:

@@ -9,11 +9,11 @@ import sqlalchemy as sa
 from service.backlog import commitment_tables as tables
 from service.backlog.commitment_records import AskedCommitment, AskedState, Commitment, CommitmentState
 from service.backlog.database import LedgerRefused, now
-from service.backlog.ledger_deliveries import DeliveryLedger
+from service.backlog.ledger_objects import ObjectLedger
 from service.backlog.records import Delivery
 
 
-class CommitmentLedger(DeliveryLedger):
+class CommitmentLedger(ObjectLedger):
     """What destinations are asked to keep, and what senders ask us to keep."""
 
     def want_commitment(self, conn: sa.Connection, delivery_id: int) -> bool:

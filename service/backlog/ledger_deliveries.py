@@ -10,15 +10,13 @@ import sqlalchemy as sa
 
 from service.backlog import ledger_tables as tables
 from service.backlog.database import LedgerRefused, now
-from service.backlog.delivery_records import delivery_of, new_row, newest_of
+from service.backlog.delivery_records import delivery_of, new_row, newest_of, why_not_made
 from service.backlog.ledger_jobs import JobLedger
 from service.backlog.records import DELIVERY_ARROWS, Delivery, DeliveryState, JobState
 from service.config.output_objects import ObjectKind
 
-OPEN: Final = frozenset(
-    {DeliveryState.WAITING, DeliveryState.SENDING, DeliveryState.RETRYING, DeliveryState.HELD}
-)
-_TO_BE_SENT: Final = OPEN - {DeliveryState.HELD}
+_TO_BE_SENT: Final = frozenset({DeliveryState.WAITING, DeliveryState.SENDING, DeliveryState.RETRYING})
+OPEN: Final = _TO_BE_SENT | {DeliveryState.HELD, DeliveryState.MAKING}
 _OVERTAKEN: Final = frozenset(DeliveryState) - {DeliveryState.SENDING, DeliveryState.RETRYING}
 
 
@@ -80,7 +78,7 @@ class DeliveryLedger(JobLedger):
         """
         job = self.locked_job(conn, job_id)
         latest = self._latest(conn, job_id, destination, kind)
-        if latest is not None and latest.state in _TO_BE_SENT:
+        if latest is not None and latest.state in _TO_BE_SENT | {DeliveryState.MAKING}:
             return latest
         if file is None or sop_instance_uid is None:
             if latest is None:
@@ -236,17 +234,21 @@ class DeliveryLedger(JobLedger):
     def settle_job(self, conn: sa.Connection, job_id: str) -> JobState:
         """End a DELIVERING job whose last delivery to each destination has ended; its state now.
 
-        DONE when all are delivered or cancelled, FAILED when none is under way and one is a dead letter. A
-        job in any other state is left alone.
+        DONE when all are delivered or cancelled, FAILED when none is under way and one is a dead letter. HELD
+        again where one was sent on purpose while others are held: those wait for a person as before. A job in
+        any other state is left alone.
         """
         job = self.locked_job(conn, job_id)  # of two deliveries that end at once, the second sees the first
         last = newest_of(self.deliveries(job_id, conn))
         states = {each.state for each in last}
-        if job.state is not JobState.DELIVERING or not states or states & OPEN:
+        if job.state is not JobState.DELIVERING or not states or states & _TO_BE_SENT:
             return job.state
+        if DeliveryState.HELD in states:
+            sentence = "It was sent to where a person wanted it. The rest waits to be released."
+            return self.move_job(conn, job_id, JobState.HELD, code="job.rest-held", sentence=sentence).state
         if DeliveryState.DEAD in states:
             dead = next(each for each in last if each.state is DeliveryState.DEAD)
-            sentence = f"The {dead.noun} did not reach {dead.destination}."
+            sentence = f"The {dead.noun} did not reach {dead.destination}.{why_not_made(conn, dead)}"
             return self.move_job(conn, job_id, JobState.FAILED, code=dead.reason, sentence=sentence).state
         return self.move_job(conn, job_id, JobState.DONE).state
 

@@ -13,7 +13,7 @@ from service.backlog import ledger_tables as tables
 from service.backlog.commitment_records import Commitment
 from service.backlog.database import now
 from service.backlog.ledger_reviews import ReviewLedger
-from service.backlog.records import Delivery, Job, JobState, PatientIdentity, RecordedSeries
+from service.backlog.records import Delivery, DeliveryState, Job, JobState, PatientIdentity, RecordedSeries
 from service.backlog.trial_names import no_shadow, no_trial
 
 
@@ -74,10 +74,11 @@ class Story:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class JobLine:
-    """A job in a list, with whose it is."""
+    """A job in a list, with whose it is; ``retried`` is why which destination has not got its set yet."""
 
     job: Job
     identity: PatientIdentity
+    retried: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -156,7 +157,7 @@ class StoryLedger(ReviewLedger):
             identities = {
                 series_id: self.series(series_id, conn).identity for series_id in {j.series_id for j in jobs}
             }
-        return [JobLine(job, identities[job.series_id]) for job in jobs]
+            return [JobLine(job, identities[job.series_id], _retried(conn, job)) for job in jobs]
 
     def search_jobs(self, search: JobSearch) -> list[JobLine]:
         """Jobs that match everything asked for, with the identity they belong to, newest first."""
@@ -229,6 +230,17 @@ def _findings(conn: sa.Connection, job_id: str) -> tuple[Finding, ...]:
     t = tables.finding
     rows = conn.execute(sa.select(t).where(t.c.job_id == job_id).order_by(t.c.id)).mappings()
     return tuple(Finding(r["code"], r["sentence"], r["structure"], Severity(r["severity"])) for r in rows)
+
+
+def _retried(conn: sa.Connection, job: Job) -> tuple[str, ...]:
+    """Of each delivery that waits for its next attempt, what the last one said."""
+    if job.state is not JobState.DELIVERING:
+        return ()
+    d, a = tables.delivery, tables.attempt
+    last = (a.c.delivery_id == d.c.id) & (a.c.n == d.c.attempts)
+    waits = (d.c.job_id == job.id) & (d.c.state == DeliveryState.RETRYING.value)
+    rows = conn.execute(sa.select(d.c.destination, a.c.sentence).join(a, last).where(waits).order_by(d.c.id))
+    return tuple(f"{destination}: {sentence}" for destination, sentence in rows)
 
 
 def _attempts(conn: sa.Connection, delivery_id: int) -> tuple[Attempt, ...]:

@@ -14,8 +14,9 @@ import sqlalchemy as sa
 
 from service.backlog.commitment_records import AskedState, CommitmentState
 from service.backlog.database import now
-from service.backlog.delivery_records import newest_of
-from service.backlog.engine import COMMIT, CONTOUR, DELIVER, SHADOW, EngineClient
+from service.backlog.delivery_records import newest_of, was_never_made
+from service.backlog.engine import CONTOUR, DELIVER, SHADOW, EngineClient
+from service.backlog.forgotten_rows import any_with, submit_commitments
 from service.backlog.ledger import Ledger, LedgerRefused, contour_key, deliver_key
 from service.backlog.ledger_deliveries import OPEN
 from service.backlog.records import Delivery, DeliveryState, Job, JobState, Mode
@@ -45,12 +46,12 @@ class Operations:
             job = self._taken(conn, job_id)
             if job.state not in (JobState.FAILED, JobState.CANCELLED, JobState.REFUSED):
                 refusal = f"Job {job_id} is {job.state.value}; retry a failed, refused or cancelled one."
-                raise LedgerRefused("job.not-possible", refusal)
+                hint = " `resend` makes the next attempt now." if job.state is JobState.DELIVERING else ""
+                raise LedgerRefused("job.not-possible", refusal + hint)
             self._must_be_newest(conn, job)
             dead = [each for each in self._newest(conn, job_id) if each.state is DeliveryState.DEAD]
             if job.state is JobState.FAILED and dead:
-                for each in dead:
-                    self._send_again(conn, job, each.destination, each.kind)
+                self._bring_again(conn, job, dead)
             else:
                 self._contour_again(conn, job, code="job.retried")
             return self._ledger.job(job_id, conn)
@@ -76,11 +77,11 @@ class Operations:
             for each in stopped:
                 self._ledger.move_delivery(conn, each.id, DeliveryState.HELD, who=self._who)
             possible = (JobState.QUEUED, JobState.DELIVERING)
-            job = self._ledger.move_job(
+            held = self._ledger.move_job(
                 conn, job_id, JobState.HELD, code="job.held", only_from=possible, who=self._who
             )
-        self._stop_rows(job_id, stopped)
-        return job
+        self._stop_rows(job_id, stopped, contouring=job.state is JobState.QUEUED)  # objects go on being made
+        return held
 
     def release(self, job_id: str) -> Job:
         """Let a held job go on where it stopped.
@@ -92,12 +93,14 @@ class Operations:
             job = self._taken(conn, job_id)
             if job.state is not JobState.HELD:
                 raise LedgerRefused("job.not-possible", f"Job {job_id} is {job.state.value}, not held.")
-            held = [each for each in self._newest(conn, job_id) if each.state is DeliveryState.HELD]
-            if held:
+            newest = self._newest(conn, job_id)
+            held = [each for each in newest if each.state is DeliveryState.HELD]
+            if held or {each.state for each in newest} & {DeliveryState.MAKING, DeliveryState.DEAD}:
                 self._ledger.move_job(conn, job_id, JobState.DELIVERING, code="job.released", who=self._who)
                 for each in held:
                     self._ledger.move_delivery(conn, each.id, DeliveryState.WAITING, who=self._who)
                     self._submit_delivery(conn, each)
+                self._ledger.settle_job(conn, job_id)
             elif job.contoured:
                 self._ledger.move_job(conn, job_id, JobState.DONE, code="job.released", who=self._who)
             else:
@@ -129,17 +132,22 @@ class Operations:
     ) -> Delivery:
         """Send ``file`` of that kind, or without one everything that went there before, again.
 
+        One that waits for its next attempt makes it now.
+
         Returns:
             The first of the deliveries; see :meth:`Ledger.resend` for what is refused.
         """
+        waited = self._engine.under_way()
         with self._ledger.begin() as conn:
             job = self._ledger.job(job_id, conn)
             kinds = [kind]
             if file is None:
                 went = [each for each in self._newest(conn, job_id) if each.destination == destination]
-                kinds = [each.kind for each in went] or kinds
+                kinds = [each.kind for each in went if not was_never_made(each)] or kinds
             made = [self._send_again(conn, job, destination, each, file, sop_instance_uid) for each in kinds]
-            return made[0]
+        early = tuple(f"{DELIVER}:{each.id}:" for each in made if each.state is DeliveryState.RETRYING)
+        self._engine.cancel_these(key for key in waited if key.startswith(early))
+        return made[0]
 
     def set_aside(self, queue: str, payload: str) -> None:
         """What the ledger says of a row that the engine gave up; for :class:`EngineWorker`'s ``on_dead``."""
@@ -151,6 +159,7 @@ class Operations:
                     self._ledger.move_job(
                         conn, payload, JobState.FAILED, code="job.set-aside", sentence=sentence
                     )
+                self._ledger.end_making(conn, payload, "job.set-aside", sentence)
                 return
             sent = self._ledger.delivery(int(payload), conn)
             if sent.state in _WANT_SENDING:
@@ -168,21 +177,6 @@ class Operations:
         state, code = CommitmentState.UNANSWERED, "commitment.set-aside"
         self._ledger.end_commitment(int(number), state, code=code, sentence=sentence)
 
-    def _reconcile_commitments(self, known: set[str]) -> int:
-        """Submit questions and answers that the engine does not know."""
-        found = 0
-        for delivery_id in self._ledger.open_commitments():
-            if not _any_with(known, f"{COMMIT}:ask:{delivery_id}:"):
-                key = f"{COMMIT}:ask:{delivery_id}:r{int(now())}"
-                self._engine.submit_now(COMMIT, key, f"ask:{delivery_id}")
-                found += 1
-        for asked_id in self._ledger.open_asked():
-            if not _any_with(known, f"{COMMIT}:report:{asked_id}:"):
-                key = f"{COMMIT}:report:{asked_id}:r{int(now())}"
-                self._engine.submit_now(COMMIT, key, f"report:{asked_id}")
-                found += 1
-        return found
-
     def reconcile(self) -> int:
         """Submit what the ledger says is waiting and the engine does not know; how many.
 
@@ -192,18 +186,25 @@ class Operations:
         before = self._engine.under_way()
         queued = self._ledger.find_jobs(_WANT_CONTOURING, limit=None)
         jobs = [job for job in queued if _at_rest(job.updated_at)]
+        making = self._ledger.jobs_being_made(now() - _SETTLE_SECONDS)
         waiting = self._ledger.open_deliveries()
         deliveries = [each for each in waiting if _at_rest(each.next_at or each.updated_at)]
         known = before | self._engine.under_way()
-        found = self._reconcile_commitments(known)
+        found = submit_commitments(self._ledger, self._engine, known)
         for job in jobs:
-            if not _any_with(known, f"{CONTOUR}:{job.id}:"):
+            if not any_with(known, f"{CONTOUR}:{job.id}:"):
                 with self._ledger.begin() as conn:
                     if self._ledger.locked_job(conn, job.id).state in _WANT_CONTOURING:
                         self._submit_job(conn, job)
                         found += 1
+        for job_id in making:
+            if not any_with(known, f"{CONTOUR}:{job_id}:"):
+                with self._ledger.begin() as conn:
+                    if self._ledger.being_made(job_id, conn):
+                        self._submit_job(conn, self._ledger.job(job_id, conn))
+                        found += 1
         for each in deliveries:
-            if not _any_with(known, f"{DELIVER}:{each.id}:"):
+            if not any_with(known, f"{DELIVER}:{each.id}:"):
                 with self._ledger.begin() as conn:
                     if self._ledger.delivery(each.id, conn).state in _WANT_SENDING:
                         self._submit_delivery(conn, each)
@@ -229,11 +230,28 @@ class Operations:
         return newest_of(self._ledger.deliveries(job_id, conn))
 
     def _contour_again(self, conn: sa.Connection, job: Job, code: str) -> None:
+        self._must_have_its_ct(conn, job)
+        self._ledger.move_job(conn, job.id, JobState.QUEUED, code=code, who=self._who)
+        self._submit_job(conn, job)
+
+    def _bring_again(self, conn: sa.Connection, job: Job, dead: list[Delivery]) -> None:
+        """Send what did not arrive; what was never made is made first."""
+        unmade = [each for each in dead if was_never_made(each)]
+        for each in dead:
+            if each not in unmade:
+                self._send_again(conn, job, each.destination, each.kind)
+        if unmade:
+            self._must_have_its_ct(conn, job)
+            if self._ledger.job(job.id, conn).state is not JobState.DELIVERING:
+                self._ledger.move_job(conn, job.id, JobState.DELIVERING, code="job.retried", who=self._who)
+            for each in unmade:
+                self._ledger.make_again(conn, each, self._who)
+            self._submit_job(conn, job)
+
+    def _must_have_its_ct(self, conn: sa.Connection, job: Job) -> None:
         if self._ledger.series(job.series_id, conn).purged_at is not None:
             refusal = f"The CT of job {job.id} was purged. Send it again to have it contoured."
             raise LedgerRefused("ct.purged", refusal)
-        self._ledger.move_job(conn, job.id, JobState.QUEUED, code=code, who=self._who)
-        self._submit_job(conn, job)
 
     def _send_again(
         self,
@@ -260,6 +278,9 @@ class Operations:
         if delivery.id not in known:
             key = deliver_key(delivery.id)
             self._engine.submit(conn, DELIVER, key, str(delivery.id), partition=destination)
+        elif delivery.state is DeliveryState.RETRYING:
+            self._ledger.move_delivery(conn, delivery.id, DeliveryState.WAITING, who=self._who)
+            self._submit_delivery(conn, delivery)
         return delivery
 
     def _submit_job(self, conn: sa.Connection, job: Job) -> None:
@@ -271,8 +292,9 @@ class Operations:
         key = deliver_key(delivery.id, delivery.attempts + 1, submission)
         self._engine.submit(conn, DELIVER, key, str(delivery.id), partition=delivery.destination)
 
-    def _stop_rows(self, job_id: str, deliveries: list[Delivery]) -> None:
-        self._engine.cancel_all(f"{CONTOUR}:{job_id}:")
+    def _stop_rows(self, job_id: str, deliveries: list[Delivery], *, contouring: bool = True) -> None:
+        if contouring:
+            self._engine.cancel_all(f"{CONTOUR}:{job_id}:")
         for each in deliveries:
             if each.state is not DeliveryState.SENDING:  # let the running transfer say how it ended
                 self._engine.cancel_all(f"{DELIVER}:{each.id}:")
@@ -285,7 +307,3 @@ def contour_queue(job: Job) -> str:
 
 def _at_rest(since: float) -> bool:
     return now() - since > _SETTLE_SECONDS
-
-
-def _any_with(keys: set[str], prefix: str) -> bool:
-    return any(key.startswith(prefix) for key in keys)

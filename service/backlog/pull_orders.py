@@ -36,6 +36,7 @@ class PullOrder:
         protocol: by which it is contoured; None for by routes.
         destinations: where sets of ``protocol`` go; nowhere if empty.
         at: when it was placed, seconds since the epoch.
+        study: a hash of its study's UID; empty if an earlier version placed it.
     """
 
     archive: str
@@ -46,6 +47,11 @@ class PullOrder:
     protocol: str | None = None
     destinations: tuple[str, ...] = ()
     at: float = 0.0
+    study: str = ""
+
+    def is_of(self, study_instance_uid: str) -> bool:
+        """Whether it is for a series of that study."""
+        return self.study in ("", hashed(study_instance_uid))
 
 
 class PullOrders:

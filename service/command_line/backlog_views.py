@@ -51,8 +51,8 @@ def print_jobs(lines: Sequence[JobLine], series: Sequence[RecordedSeries], zone:
     for line in lines:
         job, who = line.job, line.identity
         row = (job.id, job.state.value, who.patient_id, who.patient_name, job.protocol)
-        to = ", ".join(job.destinations)
-        _row(table, *row, to, str(len(job.files)), _time(job.created_at, zone), job.sentence or "")
+        to, why = ", ".join(job.destinations), job.sentence or " ".join(line.retried)
+        _row(table, *row, to, str(len(job.files)), _time(job.created_at, zone), why)
     console.print(table if lines else "No jobs.")
     if not series:
         return
@@ -84,7 +84,8 @@ def print_story(story: Story, zone: str) -> None:
         console.print(table)
     for finding in story.findings:
         where = f"{finding.structure}: " if finding.structure else ""
-        console.print(f"{finding.severity.value.capitalize()}: {where}{finding.sentence}")
+        said = f"{finding.severity.value.capitalize()}: {where}{finding.sentence} ({finding.code})"
+        console.print(printable(said), soft_wrap=True)
     if story.deliveries:
         console.print(_deliveries_table(story, zone))
     events = Table("When", "What", "Why", "Who")

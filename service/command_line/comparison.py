@@ -24,22 +24,22 @@ from typing import Any, Final
 import typer
 from rich.table import Table
 
-from models.card import BundleError, Card, read_card
-from models.catalog import find_bundle
+from models.cards.card import BundleError, Card, read_card
+from models.cards.catalog import find_bundle
+from models.data_sets.data_set import DataSet
+from models.evaluation.comparison.comparison import Entry, Measured
+from models.evaluation.comparison.files import markdown, write_csv
+from models.evaluation.comparison.paired import PICTURE, draw_pairs, paired, paired_table
+from models.evaluation.comparison.tables import ComparisonTable, tables
+from models.evaluation.evaluation import EvaluationRefused, setting_of
+from models.evaluation.files import FILE, read_evaluation
+from models.evaluation.pictures import why_no_pictures
+from models.evaluation.run import Options
 from models.networks import NETWORKS
-from models.training.bundle_writer import write_yaml
-from models.training.comparison import Entry, Measured
-from models.training.comparison_files import markdown, write_csv
-from models.training.comparison_recipe import is_trained, on_common_ground
-from models.training.comparison_tables import ComparisonTable, tables
-from models.training.data_set import DataSet
-from models.training.evaluation import EvaluationRefused, setting_of
-from models.training.evaluation_files import FILE, read_evaluation
-from models.training.evaluation_pictures import why_no_pictures
-from models.training.evaluation_run import Options
-from models.training.paired_comparison import PICTURE, draw_pairs, paired, paired_table
-from models.training.recipe import Recipe
-from models.training.recipe_book import recipe_content, recipe_names, recipe_of, with_value
+from models.training.bundles.bundle_writer import write_yaml
+from models.training.recipes.comparison_recipe import is_trained, on_common_ground
+from models.training.recipes.recipe import Recipe
+from models.training.recipes.recipe_book import recipe_content, recipe_names, recipe_of, with_value
 from service.command_line.tables import print_table
 from service.process_life import Lifeline
 

@@ -25,7 +25,7 @@ def check(
     """Compare every case of a data set with its SHA-256 and print what is in it."""
     from rich.progress import track
 
-    from models.training.data_set import PARTS, DataSet
+    from models.data_sets.data_set import PARTS, DataSet
 
     with refusals():
         data = DataSet.open(folder)

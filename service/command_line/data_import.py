@@ -151,7 +151,7 @@ def _tracked(items: Sequence[T], description: str) -> Iterable[T]:
 
 
 def _print_report(report: ImportReport) -> None:
-    from models.training.data_set import PARTS
+    from models.data_sets.data_set import PARTS
 
     unmatched = report.unmatched_names()
     if unmatched:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 @contextmanager
 def refusals() -> Iterator[None]:
     """What ``models`` refuses, as a refusal that the command line prints as a sentence."""
-    from models.training.data_set import DataSetInvalid
+    from models.data_sets.data_set import DataSetInvalid
     from service.errors import DataRefused
 
     try:

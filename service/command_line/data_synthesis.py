@@ -11,8 +11,8 @@ import typer
 from service.command_line.data_refusals import refusals
 
 if TYPE_CHECKING:
-    from models.training.data_set import DataSetWriter, Part
-    from models.training.synthesis import Source, Synthesis
+    from models.data_sets.data_set import DataSetWriter, Part
+    from models.synthetic_ct.synthesis import Source, Synthesis
 
 app = typer.Typer()
 
@@ -53,8 +53,8 @@ def synthesize(  # noqa: PLR0913, PLR0917 - each argument is one option of the c
 
     Stopped at any time, killed too, the same command goes on where it was.
     """
-    from models.training.synthesis import Synthesis, writer_of
-    from models.training.whole_scan import Voxels
+    from models.synthetic_ct.synthesis import Synthesis, writer_of
+    from models.synthetic_ct.whole_scan import Voxels
 
     voxels = Voxels(spacing, slice_spacing, _device(device))
     shares_of_parts = _shares(shares)
@@ -83,13 +83,13 @@ class _MadeOf:
     licence: str = ""
 
     def add_tissue_maps(self, file: Path) -> None:
-        from models.training.synthesis import map_sources
+        from models.synthetic_ct.synthesis import map_sources
 
         self.maps += map_sources(file)
         self.told.append(f"tissue maps of {file.name} (sha256 {_hash(file)[:12]})")
 
     def add_label_maps(self, folder: Path, template: str, device: str) -> None:
-        from models.training.label_sources import label_sources, template_named
+        from models.synthetic_ct.label_maps.label_sources import label_sources, template_named
 
         sources, unused, self.licence = label_sources(folder, template_named(template, device), device)
         for one in unused:
@@ -98,7 +98,7 @@ class _MadeOf:
         self.told.append(f"{len(sources)} label maps of {folder.name} completed with {Path(template).name}")
 
     def add_phantoms(self, seeds: str, *, reserved: bool) -> None:
-        from models.training.synthesis import phantom_sources
+        from models.synthetic_ct.synthesis import phantom_sources
 
         first, end = _seeds(seeds)
         self.phantoms += phantom_sources(first, end, reserved=reserved)
@@ -123,7 +123,7 @@ def complete(
     from rich.console import Console
     from rich.progress import Progress
 
-    from models.training.label_sources import complete_all, template_named
+    from models.synthetic_ct.label_maps.label_sources import complete_all, template_named
     from service.errors import DataRefused
 
     if out.suffix != ".npz":
@@ -191,7 +191,7 @@ def _seeds(text: str) -> tuple[int, int]:
 
 
 def _shares(text: str) -> dict[Part, float]:
-    from models.training.data_set import PARTS
+    from models.data_sets.data_set import PARTS
 
     try:
         values = [float(one) for one in text.split(",")]

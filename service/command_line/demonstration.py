@@ -22,8 +22,8 @@ from rich.console import Console
 from rich.table import Table
 
 from models.metrics import dice
-from models.training.phantom import PhantomSample, pelvic_phantom
-from models.training.tissue_maps import DELIVERED
+from models.synthetic_ct.phantoms.phantom import PhantomSample, pelvic_phantom
+from models.synthetic_ct.tissues.tissue_maps import DELIVERED
 from service.backlog.ledger import Ledger
 from service.command_line.preview import draw_preview
 from service.config.reader import load

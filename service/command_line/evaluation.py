@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from models.card import Card
-    from models.training.data_set import Part
-    from models.training.evaluation import Evaluation, Progress
+    from models.cards.card import Card
+    from models.data_sets.data_set import Part
+    from models.evaluation.evaluation import Evaluation, Progress
 
 app = typer.Typer()
 
@@ -43,9 +43,9 @@ def evaluate(  # noqa: PLR0913, PLR0917 - one argument for each option
     OUT/report.html tells everything in one file; figures.csv, cases.csv and summary.csv are for
     spreadsheets. docs/evaluation.md defines every metric.
     """
-    from models.training.data_set import DataSet
-    from models.training.evaluation_pictures import why_no_pictures
-    from models.training.evaluation_run import REPORT, Options, run_evaluation
+    from models.data_sets.data_set import DataSet
+    from models.evaluation.pictures import why_no_pictures
+    from models.evaluation.run import REPORT, Options, run_evaluation
 
     options = Options(part_named(part), tolerance_mm, worst, device)
     with refusals():
@@ -97,8 +97,8 @@ def compare(  # noqa: PLR0913, PLR0917 - one argument for each option
     Stop it at any time and run it again: what is trained and measured is not done twice, what was begun
     goes on. A model that cannot be trained or measured is told at the end and stops no other.
     """
-    from models.training.data_set import DataSet
-    from models.training.evaluation_run import Options
+    from models.data_sets.data_set import DataSet
+    from models.evaluation.run import Options
     from service.command_line import comparison
 
     ground = comparison.Ground(
@@ -130,8 +130,8 @@ def reader_scores(
     """Count what readers said of the contours, in the four grades of the papers."""
     from rich.table import Table
 
-    from models.training.evaluation_files import read_evaluation
-    from models.training.reader_scores import SHEET, read_scores, table_of, write_table
+    from models.evaluation.files import read_evaluation
+    from models.evaluation.reader_scores import SHEET, read_scores, table_of, write_table
     from service.command_line.tables import print_table
 
     with refusals():
@@ -145,9 +145,9 @@ def reader_scores(
 
 
 def bundle_named(reference: str, bundles: list[Path] | None) -> Card:
-    """The card of NAME@VERSION or of the bundle in a folder; raises `models.card.BundleError`."""
-    from models.card import read_card
-    from models.catalog import find_bundle
+    """The card of NAME@VERSION or of the bundle in a folder; raises `models.cards.card.BundleError`."""
+    from models.cards.card import read_card
+    from models.cards.catalog import find_bundle
 
     folder = Path(reference)
     return read_card(folder / "card.yaml") if folder.is_dir() else find_bundle(reference, bundles or ())
@@ -155,7 +155,7 @@ def bundle_named(reference: str, bundles: list[Path] | None) -> Card:
 
 def part_named(name: str) -> Part | None:
     """The part of a data set; None for ``all``."""
-    from models.training.data_set import PARTS
+    from models.data_sets.data_set import PARTS
 
     for part in PARTS:
         if part == name:
@@ -168,9 +168,9 @@ def part_named(name: str) -> Part | None:
 @contextmanager
 def refusals() -> Iterator[None]:
     """What ``models`` refuses, as a refusal that the command line prints as a sentence."""
-    from models.card import BundleError
-    from models.training.evaluation import EvaluationRefused
-    from models.training.recipe_book import RecipeInvalid
+    from models.cards.card import BundleError
+    from models.evaluation.evaluation import EvaluationRefused
+    from models.training.recipes.recipe_book import RecipeInvalid
     from service.command_line.data_refusals import refusals as data_refusals
     from service.errors import DataRefused, ModelRefused
 
@@ -204,7 +204,7 @@ def progress_bar() -> Iterator[Progress]:
 def _print_glance(evaluation: Evaluation) -> None:
     from rich.table import Table
 
-    from models.training.evaluation_report import GLANCE, glance
+    from models.evaluation.report import GLANCE, glance
     from service.command_line.tables import print_table
 
     table = Table(title=f"{evaluation.setting.model}, {len(evaluation.cases)} cases")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from models.card import Card
+    from models.cards.card import Card
 
 app = typer.Typer()
 models_app = typer.Typer(help="Bundles, networks and recipes: list, show, verify.", no_args_is_help=True)
@@ -106,9 +106,9 @@ def verify(
 
 def _check_bundles(cards: list[Card]) -> int:
     """A line for each; how many are not what their card says."""
-    from models.card import BundleError
-    from models.catalog import content_sha256
-    from models.installed_extras import missing_extra
+    from models.cards.card import BundleError
+    from models.cards.catalog import content_sha256
+    from models.runtimes.installed_extras import missing_extra
 
     wrong = 0
     for card in cards:
@@ -141,7 +141,7 @@ def add(
     from models.adding.inspection import add as added
     from models.adding.inspection import place_of
     from models.adding.new_bundle import Wish, read_small_card
-    from models.card import BundleError
+    from models.cards.card import BundleError
     from service.contouring.structure_names import KNOWN
     from service.errors import ModelRefused
     from service.log import EventLog
@@ -173,7 +173,7 @@ def list_recipes(
     import json
     from dataclasses import asdict
 
-    from models.training.recipe_book import read_recipe, recipe_names
+    from models.training.recipes.recipe_book import read_recipe, recipe_names
 
     recipes = [read_recipe(name) for name in recipe_names()]
     if as_json:
@@ -199,8 +199,8 @@ def statistics(  # noqa: PLR0913, PLR0917 - one argument for each option
 
     Nothing else of the card is touched. docs/second-look.md says what is measured and how it is used.
     """
-    from models.training.card_statistics import measured_statistics, with_statistics
-    from models.training.data_set import DataSet
+    from models.data_sets.data_set import DataSet
+    from models.training.bundles.card_statistics import measured_statistics, with_statistics
     from service.command_line.evaluation import bundle_named, part_named, progress_bar, refusals
 
     with refusals():
@@ -224,8 +224,8 @@ def statistics(  # noqa: PLR0913, PLR0917 - one argument for each option
 
 
 def _cards(bundles: list[Path] | None) -> list[Card]:
-    from models.card import BundleError, read_card
-    from models.catalog import bundle_folders
+    from models.cards.card import BundleError, read_card
+    from models.cards.catalog import bundle_folders
 
     found: dict[str, Card] = {}
     for folder in bundle_folders(bundles or ()):
@@ -239,8 +239,8 @@ def _cards(bundles: list[Path] | None) -> list[Card]:
 
 
 def _found(reference: str, bundles: list[Path] | None) -> Card:
-    from models.card import BundleError
-    from models.catalog import find_bundle
+    from models.cards.card import BundleError
+    from models.cards.catalog import find_bundle
     from service.errors import ModelRefused
 
     try:

@@ -19,7 +19,7 @@ def check_networks(names: list[str], device: str, *, every: bool = False) -> int
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-    from models.card import BundleError
+    from models.cards.card import BundleError
     from models.network_run import device_named
     from models.networks import NETWORKS
 
@@ -60,7 +60,7 @@ def _checked(name: str, device: torch.device, report: Callable[[int, float], Non
     import torch
 
     from models.networks import NETWORKS, build
-    from models.training.overfit import STRUCTURES, overfit
+    from models.training.learning.overfit import STRUCTURES, overfit
 
     entry = NETWORKS[name]
     steps = 0

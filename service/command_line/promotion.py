@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 
-Config = Annotated[Path, typer.Option("--config", help="the configuration file", dir_okay=False)]
+Config = Annotated[
+    Path, typer.Option("--config", envvar="DELINEATE_CONFIG", help="the configuration file", dir_okay=False)
+]
 _DEFAULT = Path("config.yaml")
 _ACCOUNT = re.compile(r"[^a-z0-9._-]+")
 
@@ -93,7 +95,7 @@ def _figure(medians: Mapping[str, float], key: str) -> str:
 
 def _print_what_is_lost(loaded: LoadedSite, protocol: Protocol) -> None:
     """A protocol that lists no structures sends what its model offers: that may change too."""
-    from models.catalog import find_bundle
+    from models.cards.catalog import find_bundle
 
     assert protocol.model is not None and protocol.shadow is not None  # noqa: S101, PT018 - both are there
     old, new = (

@@ -10,10 +10,10 @@ import typer
 from service.command_line.training_watch import refusals, watched
 
 if TYPE_CHECKING:
-    from models.card import Card
-    from models.training.learner import Machine
-    from models.training.processes import Processes
-    from models.training.synthetic_run import Synthetic
+    from models.cards.card import Card
+    from models.training.learning.learner import Machine
+    from models.training.learning.processes import Processes
+    from models.training.synthetic.run import Synthetic
 
 app = typer.Typer()
 
@@ -107,7 +107,7 @@ def train(  # noqa: PLR0913, PLR0917 - one argument for each option
     synthetic = _synthetic(tissue_maps, leave_out, phantoms, phantom_share, sees, producers, cases)
     source = _one_of(data, synthetic)
     from models.training.grid_search import grid_search
-    from models.training.processes import joined
+    from models.training.learning.processes import joined
     from models.training.train import train as train_once
     from models.training.training_run import TrainingRun
 
@@ -141,15 +141,15 @@ def _one_of(data: Path | None, synthetic: Synthetic | None) -> Path | Synthetic:
 
 
 def _recipe(name: str, settings: list[str], template: Card | None) -> Any:  # noqa: ANN401 - imported late
-    from models.training.recipe_book import as_bundle, overridden, recipe_content, recipe_of
+    from models.training.recipes.recipe_book import as_bundle, overridden, recipe_content, recipe_of
 
     content = recipe_content(name)
     return recipe_of(overridden(as_bundle(content, template) if template else content, settings))
 
 
 def _bundle(reference: str | None) -> Card | None:
-    from models.card import read_card
-    from models.catalog import find_bundle
+    from models.cards.card import read_card
+    from models.cards.catalog import find_bundle
 
     if reference is None:
         return None
@@ -168,7 +168,7 @@ def _machine(  # noqa: PLR0913, PLR0917
 ) -> Machine:
     import torch
 
-    from models.training.learner import PRECISIONS, Machine
+    from models.training.learning.learner import PRECISIONS, Machine
 
     on_gpu = device.type == "cuda"
     if precision == "auto":
@@ -191,8 +191,8 @@ def _synthetic(  # noqa: PLR0913, PLR0917
     producers: int,
     cases: int,
 ) -> Synthetic | None:
-    from models.training.phantom import NEVER_TRAINED_FROM_SEED
-    from models.training.synthetic_run import Synthetic
+    from models.synthetic_ct.phantoms.phantom import NEVER_TRAINED_FROM_SEED
+    from models.training.synthetic.run import Synthetic
 
     if tissue_maps is None and phantoms is None:
         return None

@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
     from rich.progress import Progress, TaskID
 
-    from models.training.lessons import Look
-    from models.training.processes import Processes
-    from models.training.trainer import Told
+    from models.training.learning.lessons import Look
+    from models.training.learning.processes import Processes
+    from models.training.learning.trainer import Told
     from models.training.training_run import Watcher
 
 _SMOOTH_STEPS = 50
@@ -25,10 +25,10 @@ _SMOOTH_STEPS = 50
 @contextmanager
 def refusals() -> Iterator[None]:
     """What ``models`` refuses, as a refusal that the command line prints as a sentence."""
-    from models.card import BundleError
-    from models.training.data_set import DataSetInvalid
-    from models.training.full_disk import disk_errors
-    from models.training.recipe_book import RecipeInvalid
+    from models.cards.card import BundleError
+    from models.data_sets.data_set import DataSetInvalid
+    from models.full_disk import disk_errors
+    from models.training.recipes.recipe_book import RecipeInvalid
     from models.training.refusals import TrainingRefused
     from service.errors import DataRefused, ModelRefused
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import os
 import stat
 from collections.abc import Iterable, Iterator
@@ -10,8 +9,8 @@ from itertools import combinations
 from pathlib import Path
 from typing import Final
 
-from models.catalog import find_bundle
-from models.installed_extras import missing_extra
+from models.cards.catalog import find_bundle
+from models.runtimes.installed_extras import missing_extra
 from service.config.archive_checks import archive_warnings
 from service.config.certificates import ending_soon
 from service.config.connections import unanswered
@@ -19,6 +18,7 @@ from service.config.consistency import SENDER
 from service.config.criteria import compile_criterion, folded
 from service.config.document import read_document
 from service.config.known_hosts import unknown_hosts
+from service.config.listening_advice import is_loopback, listening_warnings
 from service.config.mistakes import KeyPath, Mistake, key_text, listed
 from service.config.openid_advice import openid_warnings
 from service.config.output_advice import output_warnings
@@ -43,30 +43,22 @@ def warnings_of(
     others have found.
     """
     document = read_document(loaded.text)
-    checks = [_listening, _senders, _routes, _modes, unknown_hosts, _own_titles, _storage, _console, _mail]
-    checks += [_certificates, _archives, _extras, output_warnings, openid_warnings]
+    checks = [
+        listening_warnings,
+        _senders,
+        _routes,
+        _modes,
+        unknown_hosts,
+        _own_titles,
+        _storage,
+        _console,
+        _mail,
+    ]
+    checks += [_certificates, _archives, _bundles, _extras, output_warnings, openid_warnings]
     if connect:
         checks.append(unanswered)
     said = [*also, *(found for check in checks for found in check(loaded))]
     return tuple(sorted({Mistake(document.line(path), key_text(path), sentence) for path, sentence in said}))
-
-
-def _listening(loaded: LoadedSite) -> _Said:
-    bind = loaded.site.node.bind
-    if not _is_loopback(bind):
-        return
-    remote = [
-        title
-        for title, sender in loaded.site.senders.items()
-        if not sender or not sender.addresses or not all(_is_loopback(a) for a in sender.addresses)
-    ]
-    if remote:
-        sentence = f"is {bind}, which only this machine reaches: {listed(remote)} cannot call from elsewhere"
-        yield ("node", "bind"), sentence + "; write 0.0.0.0 or the address of a network card"
-
-
-def _is_loopback(address: str) -> bool:
-    return address == "localhost" or ipaddress.ip_network(address, strict=False).is_loopback
 
 
 def _senders(loaded: LoadedSite) -> _Said:
@@ -93,6 +85,9 @@ def _routes(loaded: LoadedSite) -> _Said:
                 (*path, "when", "called_ae"),
                 "matches none of the node's AE titles: the route never applies",
             )
+        modality = route.when.get("Modality")
+        if modality is not None and not compile_criterion("Modality", modality).matches(("CT",)):
+            yield (*path, "when", "Modality"), "does not match CT, the only modality there is a model for"
         silent = [title for title in callers if title not in archives and not _port_of(loaded, title)]
         if SENDER in route.send_to and silent:
             yield (*path, "send_to"), f"sends back to {listed(silent)}, which has no port under senders"
@@ -173,6 +168,12 @@ def _others_may_read(file: Path) -> bool:
         return False
 
 
+def _bundles(loaded: LoadedSite) -> _Said:
+    for index, written in enumerate(loaded.site.node.bundles):
+        if not loaded.beside(written).is_dir():
+            yield ("node", "bundles", index), f"{written} is no folder"
+
+
 def _storage(loaded: LoadedSite) -> _Said:
     existing = loaded.storage
     while not existing.exists():
@@ -191,7 +192,7 @@ def _console(loaded: LoadedSite) -> _Said:
     console = loaded.site.console
     if not console.enabled:
         return
-    if console.tls_certificate is None and not _is_loopback(console.host):
+    if console.tls_certificate is None and not is_loopback(console.host):
         sentence = (
             f"is {console.host} without TLS: names of patients and passwords cross the network in the clear"
         )

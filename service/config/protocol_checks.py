@@ -6,8 +6,9 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from models.card import BundleError, Card, read_card
-from models.catalog import bundle_folders, find_bundle
+from models.cards.card import BundleError, Card, read_card
+from models.cards.catalog import bundle_folders, find_bundle
+from models.sides import side_of, side_of_all
 from service.config.cross import Cross
 from service.config.derived_checks import sources_named
 from service.config.document import Document
@@ -99,6 +100,7 @@ def _roi_names(cross: Cross, protocol: str) -> None:
     for path in written:
         structure = str(path[-1])
         renamed = cross.at(*path, "name")
+        _sides(cross, path, renamed)
         if isinstance(renamed, str):
             names.append(((*path, "name"), renamed))
             continue
@@ -107,6 +109,22 @@ def _roi_names(cross: Cross, protocol: str) -> None:
             sentence = f"has {len(structure)} characters; allowed: at most 16, so give it a shorter `name`"
             cross.say(path, sentence)
     cross.same(iter(names), "the same ROI name as")
+
+
+def _sides(cross: Cross, path: KeyPath, renamed: object) -> None:
+    """No name says the other side than its structure, or than all that a derived structure is made of."""
+    structure = str(path[-1])
+    sources = [name for _, name in cross.texts(*path, "of")]
+    side = side_of(structure) or side_of_all(sources)
+    said = [(path, structure, side_of_all(sources))] if sources else []
+    said += [((*path, "name"), renamed, side)] if isinstance(renamed, str) else []
+    for place, name, wanted in said:
+        found = side_of(name)
+        if found and wanted and found != wanted:
+            what = f"made of what is on the {wanted}" if name is structure else f"the name of {structure}"
+            cross.say(
+                place, f"'{name}' says {found} and is {what}; allowed: a name that says {wanted}, or no side"
+            )
 
 
 def _models(cross: Cross, protocol: str, folders: Sequence[Path]) -> None:

@@ -8,8 +8,8 @@ import yaml
 from fastapi import APIRouter, Path, Request
 from pydantic import BaseModel
 
-from models.card import BundleError, read_card
-from models.catalog import bundle_folders, content_sha256, find_bundle
+from models.cards.card import BundleError, read_card
+from models.cards.catalog import bundle_folders, content_sha256, find_bundle
 from service.console.callers import Reader, premises_of
 from service.console.refusals import ERRORS, ConsoleRefused
 

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
-from models.card import BundleError
-from models.catalog import find_bundle
+from models.cards.card import BundleError
+from models.cards.catalog import find_bundle
 from models.stages import Stages
 from models.volume import Finding, Segmentation, Severity
 from service.config.protocol import Protocol
@@ -39,7 +39,7 @@ from service.errors import ModelRefused, StructureSetInvalid
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from models.card import Card
+    from models.cards.card import Card
     from service.contouring.model_queue import Turn
     from service.contouring.segment import ModelClient
     from service.contouring.set_texts import Replaced
@@ -126,7 +126,7 @@ class ContouredCt:
         """Who makes ``what`` of this CT, under UIDs that depend on the origin and on it alone."""
         node = loaded.site.node
         return Authorship(
-            sop_instance_uid=derived_uid(node.uid_root, origin.key, what, "instance"),
+            sop_instance_uid=instance_uid(loaded, origin.key, what),
             series_instance_uid=derived_uid(node.uid_root, origin.key, what, "series"),
             made_at=origin.made_at,
             label=self.protocol.label,
@@ -142,6 +142,11 @@ def limits_of(loaded: LoadedSite) -> Limits:
     """What the site lets a CT look like."""
     node = loaded.site.node
     return Limits(minimum_slices=node.minimum_slices, enhanced_ct=node.enhanced_ct, lossy=node.lossy)
+
+
+def instance_uid(loaded: LoadedSite, key: str, what: str) -> str:
+    """The SOP Instance UID of ``what`` is made of a CT under an origin's key, known before it is made."""
+    return derived_uid(loaded.site.node.uid_root, key, what, "instance")
 
 
 def site_time(loaded: LoadedSite, at: float | None = None) -> datetime:

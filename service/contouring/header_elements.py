@@ -13,6 +13,13 @@ from typing import Any, Final
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 
+ACQUISITION: Final = {
+    "AcquisitionNumber": 0x00200012,
+    "ConvolutionKernel": 0x00181210,
+    "ContrastBolusAgent": 0x00180010,
+}
+"""What one pass of the scanner and one reconstruction have in common."""
+
 IDENTITY: Final = {
     "PatientID": 0x00100020,
     "IssuerOfPatientID": 0x00100021,
@@ -25,6 +32,7 @@ IDENTITY: Final = {
 
 TAGS: Final = {
     **IDENTITY,
+    **ACQUISITION,
     "SOPClassUID": 0x00080016,
     "SOPInstanceUID": 0x00080018,
     "SeriesInstanceUID": 0x0020000E,

@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from models.card import BundleError, Card
-from models.catalog import find_bundle
+from models.cards.card import BundleError, Card
+from models.cards.catalog import find_bundle
 from models.volume import CtVolume, OutsideTrainedRegion, Segmentation
 from service.contouring.model_link import (
     LinkClosed,

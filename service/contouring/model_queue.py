@@ -21,7 +21,7 @@ import numpy as np
 from service.contouring.ct_memory import CtMemory
 
 if TYPE_CHECKING:
-    from models.card import Card
+    from models.cards.card import Card
     from models.volume import Grid, Segmentation
     from service.contouring.ct_memory import Fill
     from service.contouring.segment import ModelClient, Progress

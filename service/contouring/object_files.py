@@ -19,12 +19,11 @@ from service.dicom.structure_set_reader import read_structure_set
 from service.errors import StructureSetInvalid
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
-    from service.config.reader import LoadedSite
     from service.config.site import Destination, Site
-    from service.contouring.contoured_ct import ContouredCt, SetOrigin
+    from service.contouring.contoured_ct import ContouredCt
     from service.contouring.ct_series import CtSeries
     from service.contouring.instance_modules import Authorship
     from service.contouring.profiles import Profile
@@ -97,60 +96,34 @@ def sop_instance_uid(file: Path) -> str:
     return str(read_file_meta_info(file).MediaStorageSOPInstanceUID)
 
 
-def write_others(
-    done: ContouredCt,
-    loaded: LoadedSite,
-    awaited: Sequence[Awaited],
-    origin_of: Callable[[Path], SetOrigin],
-) -> dict[ObjectKind, StructureSetInvalid]:
-    """Write what is awaited and is no structure set.
+def write_object(
+    file: Path, kind: ObjectKind, done: ContouredCt, authorship: Authorship, sets: Sequence[Path]
+) -> None:
+    """Write an object that is no structure set.
 
-    ``origin_of`` says what the UIDs of a file are made from.
-
-    Returns:
-        Why not, of those that cannot be made of this CT while something else can.
+    A preview is drawn from the first of ``sets`` that exists, or any that was made.
 
     Raises:
-        StructureSetInvalid: nothing else is awaited.
+        StructureSetInvalid: it cannot be made of this CT.
         SpoolUnavailable: the disk is full, read-only or failing.
     """
-    refused: dict[ObjectKind, StructureSetInvalid] = {}
-    others = {each.kind: each for each in awaited if each.kind is not ObjectKind.RTSTRUCT}
-    for kind, wanted in others.items():
-        try:
-            _write_other(wanted, done, loaded, origin_of(wanted.file))
-        except StructureSetInvalid as error:
-            if len(refused) + 1 == len({each.kind for each in awaited}):
-                raise
-            refused[kind] = error
-    return refused
-
-
-def _write_other(wanted: Awaited, done: ContouredCt, loaded: LoadedSite, origin: SetOrigin) -> None:
-    """Write it, unless it is there: what may have left stays as it is."""
-    file, kind = wanted.file, wanted.kind
-    if file.exists():
-        return
-    authorship = done.authorship(loaded, origin, kind.value)
     what = (done.series, done.segmentation, done.rois, authorship)
     if kind in (ObjectKind.NIFTI, ObjectKind.NIFTI_STRUCTURES):
         write_nifti(file, *what, by_structure=kind is ObjectKind.NIFTI_STRUCTURES)
     elif kind in PICTURES:
-        write_once(file, _preview(wanted, done.series, authorship))
+        made = [*sets, *sorted(file.parent.glob("rtstruct-*.dcm"))]
+        write_once(file, _preview(kind, made, done.series, authorship))
     else:
         write_once(file, SegmentationObject(*what, label_map=kind is ObjectKind.LABELMAP).encode())
 
 
-def _preview(wanted: Awaited, series: CtSeries, authorship: Authorship) -> bytes:
-    """Drawn from the destination's own structure set, or any that was made."""
-    folder = wanted.file.parent
-    sets = [set_file(folder, wanted.profile), *sorted(folder.glob("rtstruct-*.dcm"))]
+def _preview(kind: ObjectKind, sets: Sequence[Path], series: CtSeries, authorship: Authorship) -> bytes:
     drawn = next((file for file in sets if file.exists()), None)
     if drawn is None:
         code, sentence = "preview.no-structure-set", "There is no structure set that a preview could show."
         raise StructureSetInvalid(code, sentence)
     structure_set = read_structure_set(drawn)
     header = structure_set.header
-    if wanted.kind is ObjectKind.PREVIEW:
+    if kind is ObjectKind.PREVIEW:
         return PreviewImage(series, authorship, header, pictures_of(series, structure_set)).encode()
     return PreviewPdf(series, authorship, header, pdf_of(series, structure_set)).encode()

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 import numpy as np
 
-from models.card import Card
+from models.cards.card import Card
 from models.volume import Grid, Segmentation
 from service.contouring.ct_memory import CtMemory, Fill
 from service.contouring.model_link import (

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 import numpy as np
-from pydicom.uid import JPEG2000, CTImageStorage, EnhancedCTImageStorage, JPEGLSNearLossless
+from pydicom.uid import JPEG2000, CTImageStorage, EnhancedCTImageStorage, JPEGLSNearLossless, RLELossless
 
 from service.contouring.ct_pixels import refuse_cut_short
 from service.contouring.header_elements import IDENTITY
@@ -172,7 +172,14 @@ def _readable(header: SliceHeader) -> None:
             "series.pixel-format",
             "The pixels are not stored as a CT's are (one 16-bit MONOCHROME2 sample). Export the CT again.",
         )
-    if not header.place.is_native and header.place.transfer_syntax_uid not in TRANSFER_SYNTAXES:
+    syntax = header.place.transfer_syntax_uid
+    if not header.place.is_native and syntax != RLELossless and pixels.high_bit != pixels.bits_stored - 1:
+        raise SeriesRefused(  # a codestream holds values, not cells: nobody can say where the bits lie
+            "series.pixel-format",
+            "HighBit is not BitsStored - 1, as compressed images must have it (PS3.5 8.1.1). "
+            "Export the CT again.",
+        )
+    if not header.place.is_native and syntax not in TRANSFER_SYNTAXES:
         raise SeriesRefused(
             "series.transfer-syntax",
             "The images are compressed in a way this node does not take. Export the CT uncompressed.",
@@ -189,7 +196,7 @@ def _rescale(slices: Sequence[SliceHeader]) -> None:
                 "RescaleSlope or RescaleIntercept of a slice is zero or no number: its CT numbers are "
                 "unknown. Export the CT again from the scanner.",
             )
-        if header.rescale_type in NOT_HOUNSFIELD:
+        if header.rescale_type.upper() in NOT_HOUNSFIELD:
             raise SeriesRefused(
                 "series.not-hounsfield",
                 f"The images are in {header.rescale_type}, not in Hounsfield units. Send the planning CT.",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
@@ -22,9 +23,10 @@ def findings_of(stack: SliceStack) -> tuple[Finding, ...]:
     """What the reader of a structure set made of this stack must know."""
     slices, geometry = stack.slices, stack.geometry
     found = [
-        *_left_out(stack.localizers, stack.duplicates),
+        *_left_out(stack.localizers, stack.like_slices, stack.duplicates),
         *_spacing(geometry),
         *_patient_position(slices, geometry),
+        *_interleaved(slices),
     ]
     if any(is_lossy(header) for header in slices):
         found.append(
@@ -51,8 +53,15 @@ def findings_of(stack: SliceStack) -> tuple[Finding, ...]:
     return tuple(found)
 
 
-def _left_out(localizers: int, duplicates: int) -> Iterator[Finding]:
-    if localizers:
+def _left_out(localizers: int, like_slices: int, duplicates: int) -> Iterator[Finding]:
+    if like_slices > 1:
+        yield Finding(
+            "ct.localizers-like-slices",
+            f"{like_slices} images call themselves localizers, were left out, and are like the slices in all "
+            "else: part of the CT may be missing. Look at the CT; if so, export it again.",
+            severity=Severity.HOLD,
+        )
+    elif localizers:
         yield Finding(
             "ct.localizers-left-out", f"{localizers} localizer images were left out.", severity=Severity.NOTE
         )
@@ -76,6 +85,22 @@ def _spacing(geometry: StackGeometry) -> Iterator[Finding]:
         yield Finding(
             "ct.non-uniform",
             f"The slice spacing changes along the CT ({steps.min():.2f} to {steps.max():.2f} mm).",
+        )
+
+
+def _interleaved(slices: Sequence[SliceHeader]) -> Iterator[Finding]:
+    """Two scans in one series, at places of their own, look like one evenly spaced stack.
+
+    Blocks scanned one after the other each have their part of the stack: no value comes back after another.
+    """
+    said = [header.acquisition for header in slices]
+    turns = 1 + sum(one != other for one, other in pairwise(said))
+    if turns > len(set(said)):
+        yield Finding(
+            "ct.acquisitions-interleaved",
+            f"Slices of {len(set(said))} acquisitions or reconstructions lie between one another: the series "
+            "may be two scans in one. Look at the CT, and send one reconstruction alone.",
+            severity=Severity.HOLD,
         )
 
 

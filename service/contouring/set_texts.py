@@ -118,7 +118,7 @@ class SetTexts:
         sentences += [finding.sentence for finding in self.findings if finding.structure is None]
         if written != roi.structure:
             sentences.append(f"Structure: {roi.structure}.")
-        if roi.known.local:
+        if roi.known.standing == "local":
             sentences.append("A local name: TG-263 has none for it.")
         return _fitting([*sentences, _REVIEW], _SHORT_TEXT, " ", _MORE)
 

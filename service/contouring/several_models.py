@@ -12,7 +12,7 @@ from service.contouring.set_texts import DERIVED
 from service.errors import ModelRefused
 
 if TYPE_CHECKING:
-    from models.card import Card
+    from models.cards.card import Card
     from models.stages import Peak
     from service.config.protocol import ModelOfSeveral, Protocol
 

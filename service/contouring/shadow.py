@@ -24,7 +24,7 @@ from service.contouring.worker import ContourWorker
 from service.errors import SegmentationFailed
 
 if TYPE_CHECKING:
-    from models.card import Card
+    from models.cards.card import Card
     from models.volume import Grid, Segmentation
     from service.backlog.engine import Again, EngineClient
     from service.backlog.ledger import Ledger

@@ -25,6 +25,7 @@ from pydicom.uid import (
 
 from service.contouring.ct_pixels import PixelFormat, PixelPlace
 from service.contouring.header_elements import (
+    ACQUISITION,
     IDENTITY,
     TAGS,
     Header,
@@ -86,6 +87,7 @@ class SliceHeader:
         orientation: ImageOrientationPatient, six numbers.
         pixel_spacing_mm: row spacing, column spacing.
         phase: temporal position, empty if the slice names none.
+        acquisition: value of each attribute of ``ACQUISITION``, raw but for padding; empty for a frame.
         lossy: LossyImageCompression is 01.
         missing: type 1 attributes that are absent or empty.
         pixels: how the pixels are stored.
@@ -106,6 +108,7 @@ class SliceHeader:
     orientation: tuple[float, ...]
     pixel_spacing_mm: tuple[float, ...]
     phase: str
+    acquisition: tuple[bytes, ...]
     lossy: bool
     missing: tuple[str, ...]
     pixels: PixelFormat
@@ -227,6 +230,7 @@ def single_frame(instance: InstanceHeader) -> SliceHeader:
         orientation=decimals(ds, TAGS["ImageOrientationPatient"], 6),
         pixel_spacing_mm=decimals(ds, TAGS["PixelSpacing"], 2),
         phase=text(ds, TAGS["TemporalPositionIdentifier"]),
+        acquisition=tuple(raw(ds, tag) for tag in ACQUISITION.values()),
         lossy=text(ds, TAGS["LossyImageCompression"]) == "01",
         missing=absent(ds, INSTANCE_TEXTS + _SLICE_TEXTS, INSTANCE_NUMBERS),
         pixels=pixel_format(

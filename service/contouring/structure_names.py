@@ -1,8 +1,8 @@
 """The structures that this project knows by their TG-263 names: code, colour, type, holes, ROI name.
 
 Codes are SNOMED CT and DICOM (PS3.16 CID 4031, 7304, 9534 and others; a test compares them with those
-in pydicom). The side is the suffix of the name and is stated nowhere else. Names were read in public copies
-of the TG-263 list, not in AAPM's own sheet.
+in pydicom). The side is the suffix of the name and is stated nowhere else. Which names TG-263 has is known
+to :mod:`models.tg263`.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
+from models.tg263 import Standing, side_of, standing_of
 from service.config.protocol import Protocol
 from service.config.tps_profile import Alphabet
 from service.dicom.character_sets import Repertoire, plain
@@ -53,14 +54,13 @@ class StructureName:
     """What is known of a structure.
 
     Attributes:
-        name: TG-263 name, or a local one where ``local``.
+        name: TG-263 name, or a local one.
         code: of the anatomy or target without its side; None if no code fits.
         color: red, green, blue, 0 to 255.
         interpreted_type: RT ROI Interpreted Type (3006,00A4).
         largest_cm3: more than any patient has.
         keeps_holes: True if a hole in it is anatomy and not a fault of the segmentation.
         category: Segmented Property Category.
-        local: True if TG-263 has no such name.
     """
 
     name: str
@@ -70,18 +70,22 @@ class StructureName:
     largest_cm3: float = 10_000.0
     keeps_holes: bool = False
     category: Code = ANATOMY
-    local: bool = False
 
     @property
     def laterality(self) -> Laterality | None:
         """The side that the name says, by its suffix."""
         return laterality_of(self.name)
 
+    @property
+    def standing(self) -> Standing:
+        """How the name stands to TG-263."""
+        return standing_of(self.name)
+
 
 def laterality_of(name: str) -> Laterality | None:
     """The side that a TG-263 name says."""
-    stem, _, suffix = name.rpartition("_")
-    return Laterality[suffix] if stem and suffix in Laterality.__members__ else None
+    side = side_of(name)
+    return None if side is None else Laterality[side]
 
 
 def _sct(value: str, meaning: str) -> Code:
@@ -110,9 +114,7 @@ _KNOWN: Final[tuple[StructureName, ...]] = (
     *_sides("Femur_Head", _sct("2812003", "Head of Femur"), (0, 191, 255), (65, 105, 225), 400),
     *_sides("Bone_Pelvic", _sct("118645006", "Pelvis"), (152, 251, 152), (60, 179, 113), 1500),
     StructureName("Sacrum", _sct("54735007", "Sacrum"), (240, 230, 140), largest_cm3=1200),
-    StructureName(
-        "Spine", _sct("421060004", "Spine"), (245, 222, 179), largest_cm3=3500, keeps_holes=True, local=True
-    ),
+    StructureName("Spine", _sct("421060004", "Spine"), (245, 222, 179), largest_cm3=3500, keeps_holes=True),
     StructureName("BoneMarrow", _sct("14016003", "Bone Marrow"), (178, 34, 34), largest_cm3=6000),
     StructureName("SpinalCord", _sct("2748008", "Spinal cord"), (0, 255, 127), largest_cm3=200),
     StructureName("SpinalCanal", _sct("61853006", "Vertebral canal"), (64, 224, 208), largest_cm3=500),
@@ -175,7 +177,6 @@ def structure_named(name: str) -> StructureName:
         (red, green, blue),
         interpreted_type=kind,
         category=ANATOMY if kind == "ORGAN" else TARGET,
-        local=True,
     )
 
 

@@ -119,7 +119,8 @@ class Watch:
         self.expired = False
         self._timeout = timeout_seconds
         self._bytes = 0
-        self._moved_at = self._end_at = 0.0
+        self._moved_at = self._begun_at = 0.0
+        self._bytes_before = self._size = 0
         self._socket: socket.socket | None = None
         self._over = threading.Event()
 
@@ -133,9 +134,9 @@ class Watch:
         ]
 
     def expect(self, size: int) -> None:
-        """Another ``size`` bytes are about to be sent."""
-        self._moved_at = time.monotonic()
-        self._end_at = self._moved_at + 2 * self._timeout + size / _SLOWEST_BYTES_PER_SECOND
+        """Another ``size`` bytes are about to be sent, or so many may come."""
+        self._moved_at = self._begun_at = time.monotonic()
+        self._bytes_before, self._size = self._bytes, size
 
     def close(self) -> None:
         """Stop watching and close what is still open."""
@@ -169,10 +170,15 @@ class Watch:
             moved = self._bytes - self._waiting_in_kernel()
             if moved != seen:
                 seen, self._moved_at = moved, max(now, self._moved_at)
-            if now - self._moved_at > self._timeout or now > self._end_at:
+            if now - self._moved_at > self._timeout or now - self._begun_at > self._longest(moved):
                 self.expired = True
                 self._shut()
                 return
+
+    def _longest(self, moved: int) -> float:
+        """Seconds that it may have taken by now: what has moved buys time, what was only announced none."""
+        since = min(max(moved - self._bytes_before, 0), self._size)
+        return 2 * self._timeout + since / _SLOWEST_BYTES_PER_SECOND
 
     def _waiting_in_kernel(self) -> int:
         """Bytes given to the kernel that the peer's TCP has not acknowledged."""

@@ -22,8 +22,9 @@ def bring(delivery: Delivery, destination: Destination, loaded: LoadedSite) -> O
     if destination.dicomweb is not None:
         from service.delivery.stow_rs import Service, store  # its library is read where it is used
 
+        web = destination.dicomweb
         service = Service(
-            destination.dicomweb, loaded.path.parent, destination.timeout_seconds, destination.tls
+            web.studies_url, web, loaded.path.parent, destination.timeout_seconds, destination.tls
         )
         return store(delivery.file, service, sop_instance_uid=delivery.sop_instance_uid)
     title = destination.calling_ae_title or loaded.site.node.ae_title

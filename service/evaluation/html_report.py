@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from html import escape
 from typing import TYPE_CHECKING, Final
 
-from models.training.html_page import contents, heading, page, paragraph, table
+from models.evaluation.html_page import contents, heading, page, paragraph, table
 from service.backlog.review_records import GRADES
 from service.evaluation.charted import CHARTED
 from service.evaluation.drawing import STYLE, Words, control_chart

@@ -5,8 +5,8 @@ from __future__ import annotations
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
-from models.card import BundleError
-from models.catalog import content_sha256, find_bundle
+from models.cards.card import BundleError
+from models.cards.catalog import content_sha256, find_bundle
 from service.errors import NodeError
 from service.evaluation.commissioning_report import (
     CasePicture,

@@ -1,76 +1,49 @@
 """Asks destinations for structure sets of what we contoured, and fetches those that have not come.
 
-C-FIND, Study Root, at series and image level (PS3.4 Annex C); then C-GET, or C-MOVE to this node where a
-destination does not offer that. Only ever run by night or by a person; a destination that does not answer is
-asked again the next time.
+C-FIND at series and image level; then C-GET, or C-MOVE to this node where a destination does not offer that.
+Only ever run by night or by a person; a destination that does not answer is asked again the next time.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import datetime
-from itertools import islice
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Final
 from zoneinfo import ZoneInfo
 
-from pydicom import Dataset
 from pydicom.uid import RTStructureSetStorage
-from pynetdicom import build_context, build_role, evt
-from pynetdicom.sop_class import (  # type: ignore[attr-defined]
-    StudyRootQueryRetrieveInformationModelFind as StudyRootFind,
-)
-from pynetdicom.sop_class import (  # type: ignore[attr-defined]
-    StudyRootQueryRetrieveInformationModelGet as StudyRootGet,
-)
-from pynetdicom.sop_class import (  # type: ignore[attr-defined]
-    StudyRootQueryRetrieveInformationModelMove as StudyRootMove,
-)
 
-from service.arrival.instance import Claim, Origin
+from service.arrival.instance import Claim, Origin, StoreStatus, check_header, is_valid_uid
 from service.arrival.intake import LONGEST_BYTES
 from service.arrival.spooled_series import file_header
 from service.backlog.database import now
 from service.backlog.ledger import Ledger
 from service.backlog.spool import Spool, hashed
-from service.delivery.answers import answers_kept
-from service.delivery.association import Watch, associate, peer_of
-from service.delivery.outcome import Outcome
-from service.delivery.storage_scu import end
-from service.dicom.library_errors import LIBRARY_ERRORS
+from service.delivery.association import Peer, peer_of
+from service.delivery.query_retrieve import FIND, GET, MOVE, NotGiven, QueryRetrieve, Storing, called
 from service.dicom.transfer_syntaxes import UNCOMPRESSED
-from service.errors import SpoolUnavailable
+from service.errors import InstanceRefused, SpoolUnavailable
 from service.log import EventLog
 
 if TYPE_CHECKING:
     from io import BytesIO
 
-    from pynetdicom.association import Association
-    from pynetdicom.dimse_primitives import C_STORE
-    from pynetdicom.events import Event
-    from pynetdicom.presentation import PresentationContext
-
     from service.config.reader import LoadedSite
-    from service.config.site import Destination
 
 MOST_RESPONSES: Final = 200
 """Of one query: a destination that goes on and on is not listened to any longer."""
 
 _DAY: Final = 86400.0
+_LONGEST_SECONDS: Final = 4 * 3600.0
+"""In which a destination has answered about all studies, or is asked again the next night."""
+
 _LOOK_EVERY_SECONDS: Final = 20.0
-_PENDING: Final = (0xFF00, 0xFF01)
-_SUCCESS: Final = 0x0000
-_OUT_OF_RESOURCES: Final = 0xA700
-_NOT_ASKED_FOR: Final = 0xA900
 _RTSTRUCT: Final = str(RTStructureSetStorage)
 
 _log = EventLog("evaluation")
-
-
-class _NotAnswered(Exception):
-    """The destination cannot be called, or has gone away."""
 
 
 @dataclass(slots=True)
@@ -89,25 +62,9 @@ class _Instance:
     series: str
     uid: str
 
-    def identifier(self) -> Dataset:
+    def keys(self) -> dict[str, str]:
         """Of a retrieval at image level."""
-        return _identifier("IMAGE", self.study, SeriesInstanceUID=self.series, SOPInstanceUID=self.uid)
-
-
-@dataclass(slots=True, repr=False)
-class _Call:
-    """An association with a destination, and the watch over it."""
-
-    association: Association
-    watch: Watch
-    offered: set[str] = field(default_factory=set)
-
-    def find(self, identifier: Dataset, *keywords: str) -> list[dict[str, str]]:
-        """What it answers, as text, by keyword."""
-        self.watch.expect(0)
-        responses = islice(self.association.send_c_find(identifier, StudyRootFind), MOST_RESPONSES)
-        answers = [found for status, found in responses if status and status.Status in _PENDING]
-        return [read for each in answers if each is not None and (read := _texts(each, keywords))]
+        return _keys(self.study, SeriesInstanceUID=self.series, SOPInstanceUID=self.uid)
 
 
 class DestinationQuery:
@@ -131,132 +88,131 @@ class DestinationQuery:
         """Ask one destination, and fetch what is new."""
         loaded, asked = self._site(), Asked()
         destination = loaded.site.destinations[name]
+        peer = peer_of(destination, destination.calling_ae_title or loaded.site.node.ae_title)
         studies = self._ledger.contoured_studies(now() - loaded.site.evaluation.query.days * _DAY)
         try:
-            found = self._found(destination, studies) if studies else {}
+            found = _found(peer, studies) if studies else {}
             asked.answered, asked.found = True, len(found)
             new = [found[key] for key in sorted(self._ledger.record_query(found.keys(), name))]
             asked.new = len(new)
-            if new:
-                asked.fetched = self._fetched(destination, new)
-        except _NotAnswered:
-            _log.warning("review.no-association", destination=name, ae_title=destination.ae_title)
+            for fetched in self._fetched(peer, new) if new else ():
+                asked.fetched += fetched
+        except NotGiven as trouble:
+            code = trouble.code if trouble.outcome is None else trouble.outcome.code
+            _log.warning(f"review.{trouble.code}", destination=name, ae_title=peer.ae_title, code=code)
         _log.info("review.asked", destination=name, instances=asked.found, count=asked.fetched)
         return asked
 
-    def _found(self, destination: Destination, studies: dict[str, set[str]]) -> dict[str, _Instance]:
-        """Structure sets of the studies that are not ours, by their names in the spool."""
-        with self._called(destination, [build_context(StudyRootFind)]) as call:
-            every = [each for study in studies for each in _sets_of(call, study)]
-        return {hashed(each.uid): each for each in every if each.uid not in studies[each.study]}
+    def _fetched(self, peer: Peer, instances: Sequence[_Instance]) -> Iterator[bool]:
+        """Of each, whether it came or is on its way."""
+        wanted = {each.uid: each for each in instances}
+        came: set[str] = set()
 
-    def _fetched(self, destination: Destination, instances: Sequence[_Instance]) -> int:
-        """How many came, or are on their way."""
-        contexts = [build_context(StudyRootGet), build_context(StudyRootMove)]
-        contexts += [build_context(_RTSTRUCT, list(UNCOMPRESSED))]
-        watches: list[Watch] = []
-        wanted = {each.uid for each in instances}
+        def store(sop_class: str, sop_instance: str, syntax: str, data: BytesIO) -> int:
+            asked_for = wanted.get(sop_instance)
+            if asked_for is None:
+                return StoreStatus.DATA_SET_DOES_NOT_MATCH_SOP_CLASS
+            status = self._store(Claim(sop_class, sop_instance, syntax), asked_for, data, peer)
+            if status == StoreStatus.SUCCESS:
+                came.add(sop_instance)
+            return status
 
-        def store(event: Event) -> int:
-            watches[0].expect(LONGEST_BYTES[_RTSTRUCT])
-            asked_for = str(cast("C_STORE", event.request).AffectedSOPInstanceUID) in wanted
-            return self._store(event, destination) if asked_for else _NOT_ASKED_FOR
-
-        handlers = [(evt.EVT_C_STORE, store)]
-        roles = [build_role(_RTSTRUCT, scp_role=True)]
         reserve = self._site().site.node.disk.reserve_gb * 1e9
-        fetched = 0
-        with self._called(destination, contexts, handlers, roles) as call:
-            watches.append(call.watch)
+        storing = Storing((_RTSTRUCT,), UNCOMPRESSED, LONGEST_BYTES[_RTSTRUCT], store)
+        with called(peer, [GET, MOVE], storing) as call:
             for instance in instances:
                 if self._spool.free_bytes() < reserve:
                     _log.error("spool.space-low", free_bytes=self._spool.free_bytes())
-                    break
-                fetched += self._fetch(call, instance)
-        return fetched
+                    return
+                yield self._fetch(call, instance, came)
 
-    def _fetch(self, call: _Call, instance: _Instance) -> bool:
-        call.watch.expect(LONGEST_BYTES[_RTSTRUCT])
-        association, identifier = call.association, instance.identifier()
-        if {str(StudyRootGet), _RTSTRUCT} <= call.offered:
-            statuses = [status for status, _ in association.send_c_get(identifier, StudyRootGet)]
-        elif str(StudyRootMove) in call.offered:
-            own = self._site().site.node.ae_title
-            statuses = [status for status, _ in association.send_c_move(identifier, own, StudyRootMove)]
-        else:
-            return False
-        return bool(statuses and statuses[-1].get("Status") == _SUCCESS)
-
-    def _store(self, event: Event, destination: Destination) -> int:
-        """Keep a set that comes by C-GET, as reception keeps one that is sent."""
-        request = cast("C_STORE", event.request)
-        uid = str(request.AffectedSOPInstanceUID)
-        claim = Claim(_RTSTRUCT, uid, str(event.context.transfer_syntax))
-        own = self._site().site.node.ae_title
-        peer = peer_of(destination, own)
-        origin = Origin(peer.ae_title, own, peer.host)
-        data = cast("BytesIO", request.DataSet).getvalue()
+    def _fetch(self, call: QueryRetrieve, instance: _Instance, came: set[str]) -> bool:
+        """By C-GET where it is offered: what counts then is what came, not what the destination says."""
+        by_get = {GET, _RTSTRUCT} <= call.offered
         try:
-            self._spool.store_structure_set(uid, [file_header(claim, origin), data])
-        except SpoolUnavailable as trouble:
-            _log.error(trouble.code, free_bytes=self._spool.free_bytes())
-            return _OUT_OF_RESOURCES
-        return _SUCCESS
+            if by_get:
+                call.get("IMAGE", instance.keys(), 1)
+            else:
+                call.move("IMAGE", instance.keys(), 1, self._site().site.node.ae_title)
+        except NotGiven as trouble:
+            _go_on(trouble)
+            return instance.uid in came
+        return instance.uid in came or not by_get
 
-    @contextmanager
-    def _called(
-        self,
-        destination: Destination,
-        contexts: Sequence[PresentationContext],
-        handlers: Sequence[tuple[evt.EventType, Callable[[Event], Any]]] = (),
-        roles: Sequence[Any] = (),
-    ) -> Iterator[_Call]:
-        peer = peer_of(destination, destination.calling_ae_title or self._site().site.node.ae_title)
-        watch = Watch(peer.timeout_seconds)
-        association = associate(peer, contexts, watch, handlers=handlers, roles=roles)
-        if isinstance(association, Outcome):
-            raise _NotAnswered
-        offered = {str(each.abstract_syntax) for each in association.accepted_contexts}
-        try:
-            with answers_kept(association):
-                yield _Call(association, watch, offered)
-        except (
-            RuntimeError,
-            ValueError,
-        ) as error:  # pynetdicom: no association, or no such context, any more
-            raise _NotAnswered from error
-        finally:
-            end(association)
-            watch.close()
+    def _store(self, claim: Claim, asked_for: _Instance, data: BytesIO, peer: Peer) -> int:
+        """Keep a set that comes by C-GET, as reception keeps one that is sent, if it is the one asked for."""
+        with data.getbuffer() as view:
+            try:
+                header = check_header([view], claim)
+                if (header.study_instance_uid, header.series_instance_uid) != (
+                    asked_for.study,
+                    asked_for.series,
+                ):
+                    return StoreStatus.DATA_SET_DOES_NOT_MATCH_SOP_CLASS
+                origin = Origin(peer.ae_title, self._site().site.node.ae_title, peer.host)
+                stored = self._spool.store_structure_set(
+                    claim.sop_instance_uid, [file_header(claim, origin), view]
+                )
+            except InstanceRefused as refusal:
+                _log.warning(refusal.code, ae_title=peer.ae_title, status=f"{refusal.status:04X}")
+                return refusal.status
+            except SpoolUnavailable as trouble:
+                _log.error(trouble.code, free_bytes=self._spool.free_bytes())
+                return StoreStatus.OUT_OF_RESOURCES
+        conflict = stored.outcome == "conflict"
+        return StoreStatus.DUPLICATE_SOP_INSTANCE if conflict else StoreStatus.SUCCESS
 
 
-def _sets_of(call: _Call, study: str) -> Iterator[_Instance]:
-    """The structure sets that a peer has of a study."""
-    wanted = _identifier("SERIES", study, Modality="RTSTRUCT", SeriesInstanceUID="")
-    for found in call.find(wanted, "SeriesInstanceUID", "Modality"):
+def _found(peer: Peer, studies: dict[str, set[str]]) -> dict[str, _Instance]:
+    """Structure sets of the studies that are not ours, by their names in the spool."""
+    found: dict[str, _Instance] = {}
+    end_at = time.monotonic() + _LONGEST_SECONDS
+    with called(peer, [FIND]) as call:
+        for study, ours in studies.items():
+            try:
+                found |= {
+                    hashed(each.uid): each for each in _sets_of(call, study, end_at) if each.uid not in ours
+                }
+            except NotGiven as trouble:
+                _go_on(trouble)
+    return found
+
+
+def _go_on(trouble: NotGiven) -> None:
+    """A status that says no is about one study or set; after all else the association is over.
+
+    Raises:
+        NotGiven: it is.
+    """
+    if trouble.status is None:
+        raise trouble
+    _log.warning("review.refused", status=f"{trouble.status:04X}")
+
+
+def _sets_of(call: QueryRetrieve, study: str, end_at: float) -> Iterator[_Instance]:
+    """The structure sets that a peer has of a study; answers about others are not believed.
+
+    Raises:
+        NotGiven: it does not say, or has been asked until ``end_at``, in seconds of the monotonic clock.
+    """
+    wanted = _keys(study, Modality="RTSTRUCT", SeriesInstanceUID="")
+    for found in call.find("SERIES", wanted, MOST_RESPONSES):
         series = found["SeriesInstanceUID"]
-        if found["Modality"] not in ("", "RTSTRUCT") or not series:
+        if found["Modality"] not in ("", "RTSTRUCT") or found["StudyInstanceUID"] not in ("", study):
             continue
-        images = _identifier("IMAGE", study, SeriesInstanceUID=series, SOPInstanceUID="")
-        for image in call.find(images, "SOPInstanceUID"):
-            if image["SOPInstanceUID"]:
+        if not is_valid_uid(series):
+            continue
+        if time.monotonic() > end_at:
+            raise NotGiven("too-many-answers")
+        images = _keys(study, SeriesInstanceUID=series, SOPInstanceUID="")
+        for image in call.find("IMAGE", images, MOST_RESPONSES):
+            same = image["StudyInstanceUID"] in ("", study) and image["SeriesInstanceUID"] in ("", series)
+            if same and is_valid_uid(image["SOPInstanceUID"]):
                 yield _Instance(study, series, image["SOPInstanceUID"])
 
 
-def _identifier(level: str, study: str, **keys: str) -> Dataset:
-    ds = Dataset()
-    ds.QueryRetrieveLevel, ds.StudyInstanceUID = level, study
-    for keyword, value in keys.items():
-        setattr(ds, keyword, value)
-    return ds
-
-
-def _texts(answer: Dataset, keywords: Iterable[str]) -> dict[str, str]:
-    """Nothing of an answer that cannot be read."""
-    try:
-        return {keyword: str(answer.get(keyword) or "").strip("\0 ") for keyword in keywords}
-    except LIBRARY_ERRORS:  # pydicom reads the values only now
-        return {}
+def _keys(study: str, **keys: str) -> dict[str, str]:
+    return {"StudyInstanceUID": study, **keys}
 
 
 def is_time(at: str, timezone: str, last: str | None, moment: float) -> str | None:

@@ -7,62 +7,32 @@ C-MOVE the archive sends them to the node itself, over an association of its own
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Final, cast
-
-from pydicom import Dataset
-from pydicom.multival import MultiValue
-from pynetdicom import build_context, build_role, evt
-from pynetdicom.sop_class import (  # type: ignore[attr-defined]
-    StudyRootQueryRetrieveInformationModelFind as StudyRootFind,
-)
-from pynetdicom.sop_class import (  # type: ignore[attr-defined]
-    StudyRootQueryRetrieveInformationModelGet as StudyRootGet,
-)
-from pynetdicom.sop_class import (  # type: ignore[attr-defined]
-    StudyRootQueryRetrieveInformationModelMove as StudyRootMove,
-)
+from typing import TYPE_CHECKING, Final
 
 from service.arrival.intake import LONGEST_BYTES
-from service.arrival.listener import MAX_PDU_BYTES
 from service.arrival.spooled_series import count_instances
 from service.backlog.spool import hashed
-from service.delivery.answers import answers_kept
-from service.delivery.association import Peer, Watch, associate
-from service.delivery.outcome import Outcome
-from service.delivery.storage_scu import end
-from service.dicom.library_errors import LIBRARY_ERRORS
+from service.delivery.association import Peer
+from service.delivery.query_retrieve import FIND, GET, MOST_ANSWERS, MOVE, NotGiven, Storing, called
 from service.dicom.transfer_syntaxes import TRANSFER_SYNTAXES
-from service.retrieval.matching import MOST_ANSWERS, Answer, Matching
-from service.retrieval.troubles import (
-    ABORTED,
-    NO_RESPONSE,
-    PullFailed,
-    of_association,
-    of_status,
-)
+from service.retrieval.matching import Matching
+from service.retrieval.troubles import of_dimse
 
 if TYPE_CHECKING:
     from io import BytesIO
     from pathlib import Path
 
-    from pynetdicom.association import Association
-    from pynetdicom.dimse_primitives import C_STORE
-    from pynetdicom.events import Event
-    from pynetdicom.presentation import PresentationContext
-    from pynetdicom.transport import AssociationSocket
-
     from service.config.archive_section import Archive
+    from service.delivery.query_retrieve import Answer, QueryRetrieve
     from service.retrieval.found import FoundSeries, Taken
     from service.retrieval.relay import Relay
     from service.retrieval.wanted import Wanted
 
-_PENDING: Final = (0xFF00, 0xFF01)
-_SUCCESS: Final = 0x0000
 _LOOK_EVERY_SECONDS: Final = 0.1
 _LONGEST_ON_ITS_WAY_SECONDS: Final = 10.0
-_Handlers = Sequence[tuple[evt.EventType, Callable[["Event"], Any]]]
+_NAMES: Final = {FIND: "find", GET: "get", MOVE: "move"}
 
 
 class DimseArchive:
@@ -88,10 +58,10 @@ class DimseArchive:
 
     def find(self, wanted: Wanted) -> list[FoundSeries]:
         """See :class:`service.retrieval.source.Source`."""
-        with self._associated([build_context(StudyRootFind)]) as (association, watch):
+        with self._called(FIND) as call:
 
             def ask(level: str, keys: dict[str, str]) -> list[Answer]:
-                return self._ask(association, watch, level, keys)
+                return call.find(level, keys, MOST_ANSWERS)
 
             return Matching(wanted, self._classes, ask).series()
 
@@ -102,69 +72,26 @@ class DimseArchive:
         else:
             self._get(series, relay, taken)
 
-    def _ask(self, association: Association, watch: Watch, level: str, keys: dict[str, str]) -> list[Answer]:
-        identifier = Dataset()
-        identifier.QueryRetrieveLevel = level
-        for keyword, value in keys.items():
-            setattr(identifier, keyword, value)
-        watch.expect(0)
-        found: list[Answer] = []
-        for status, answer in association.send_c_find(identifier, StudyRootFind):
-            watch.expect(0)
-            if "Status" not in status:
-                raise _unanswered(watch)
-            if status.Status in _PENDING:
-                found += _values(answer, keys)
-                if len(found) > MOST_ANSWERS:
-                    association.abort()
-                    sentence = "The archive goes on and on answering. Ask for less, or have it repaired."
-                    raise PullFailed("archive.too-many-answers", sentence)
-            elif status.Status != _SUCCESS:
-                raise of_status("find", int(status.Status))
-        return found
-
     def _get(self, series: FoundSeries, relay: Relay, taken: Taken) -> None:
-        contexts = [build_context(StudyRootGet)]
-        contexts += [build_context(each, syntax) for each in relay.classes for syntax in TRANSFER_SYNTAXES]
-        roles = [build_role(sop_class, scp_role=True) for sop_class in relay.classes]
-        bound = _Bound(max(LONGEST_BYTES[each] for each in relay.classes))
+        def store(sop_class: str, sop_instance: str, syntax: str, data: BytesIO) -> int:
+            return relay.store(sop_class, sop_instance, syntax, data, taken)
 
-        def store(event: Event) -> int:
-            bound.begin()
-            watch.expect(bound.most_bytes)
-            request = cast("C_STORE", event.request)
-            about = str(request.AffectedSOPClassUID), str(request.AffectedSOPInstanceUID)
-            data = cast("BytesIO", request.DataSet)
-            status = relay.store(*about, str(event.context.transfer_syntax), data, taken)
-            watch.expect(bound.most_bytes)
-            return status
-
-        handlers: _Handlers = [(evt.EVT_C_STORE, store), (evt.EVT_DATA_RECV, bound.received)]
-        with self._associated(contexts, handlers, roles) as (association, watch):
-            watch.expect(bound.most_bytes)
-            responses = association.send_c_get(_identifier(series), StudyRootGet)
-            try:
-                self._follow("get", responses, watch, taken)
-            except PullFailed:
-                if bound.exceeded:
-                    sentence = "The archive sent more at once than any image is. Have it repaired."
-                    raise PullFailed("archive.too-large", sentence) from None
-                raise
-            finally:
-                if relay.stopped is not None:
-                    raise relay.stopped
+        longest = max(LONGEST_BYTES[each] for each in relay.classes)
+        try:
+            with self._called(GET, Storing(relay.classes, TRANSFER_SYNTAXES, longest, store)) as call:
+                call.get("SERIES", _keys(series), series.instances)
+        finally:
+            if relay.stopped is not None:
+                raise relay.stopped
 
     def _move(self, series: FoundSeries, taken: Taken) -> None:
-        folder = self._folder_of(series.series_instance_uid)
-        with self._associated([build_context(StudyRootMove)]) as (association, watch):
-            watch.expect(0)
-            responses = association.send_c_move(_identifier(series), self._move_to, StudyRootMove)
-            seconds = 0.0
-            try:
-                self._follow("move", responses, watch, taken)
-                seconds = min(self._archive.timeout_seconds, _LONGEST_ON_ITS_WAY_SECONDS)
-            finally:
-                self._await(folder, series, taken, seconds)
+        seconds = 0.0
+        try:
+            with self._called(MOVE) as call:
+                call.move("SERIES", _keys(series), series.instances, self._move_to)
+            seconds = min(self._archive.timeout_seconds, _LONGEST_ON_ITS_WAY_SECONDS)
+        finally:
+            self._await(self._folder_of(series.series_instance_uid), series, taken, seconds)
 
     @staticmethod
     def _await(folder: Path, series: FoundSeries, taken: Taken, seconds: float) -> None:
@@ -175,84 +102,17 @@ class DimseArchive:
         there = {file.stem for file in folder.glob("[!.]*.dcm")}
         taken.stored = {uid for uid in series.images if hashed(uid) in there} if series.images else there
 
-    def _follow(
-        self, service: str, responses: Iterator[tuple[Dataset, Dataset | None]], watch: Watch, taken: Taken
-    ) -> None:
-        for status, _ in responses:
-            watch.expect(0)
-            if "Status" not in status:
-                raise _unanswered(watch)
-            taken.failed = int(status.get("NumberOfFailedSuboperations", 0) or 0)
-            if status.Status not in (*_PENDING, _SUCCESS):
-                raise of_status(service, int(status.Status))
-
     @contextmanager
-    def _associated(
-        self,
-        contexts: Sequence[PresentationContext],
-        handlers: _Handlers = (),
-        roles: Sequence[Any] = (),
-    ) -> Iterator[tuple[Association, Watch]]:
-        watch = Watch(self._peer.timeout_seconds)
-        association = associate(
-            self._peer, contexts, watch, handlers=handlers, roles=roles, longest_pdu_bytes=MAX_PDU_BYTES
-        )
-        if isinstance(association, Outcome):
-            raise of_association(association)
+    def _called(self, service: str, storing: Storing | None = None) -> Iterator[QueryRetrieve]:
         try:
-            if str(association.accepted_contexts[0].abstract_syntax) != str(contexts[0].abstract_syntax):
-                raise of_status("find", 0x0122)
-            with answers_kept(association):
-                yield association, watch
-        except RuntimeError:  # pynetdicom: the association is no longer established
-            raise _unanswered(watch) from None
-        finally:
-            end(association)
-            watch.close()
+            with called(self._peer, [service], storing) as call:
+                yield call
+        except NotGiven as found:
+            raise of_dimse(_NAMES[service], found) from None
 
 
-class _Bound:
-    """Shuts a connection on which more comes than one image can be."""
-
-    def __init__(self, most_bytes: int) -> None:
-        self.most_bytes = most_bytes
-        self.exceeded = False
-        self._bytes = 0
-
-    def begin(self) -> None:
-        """An image is here whole."""
-        self._bytes = 0
-
-    def received(self, event: Event) -> None:
-        """Some of it came."""
-        self._bytes += len(event.data)
-        if self._bytes > self.most_bytes + (1 << 20) and not self.exceeded:
-            self.exceeded = True
-            cast("AssociationSocket", event.assoc.dul.socket).close()
-
-
-def _values(answer: Dataset | None, keys: Iterable[str]) -> list[Answer]:
-    """What was asked of an answer, as text; nothing of one that cannot be read."""
-    try:
-        return [] if answer is None else [{keyword: _text(answer.get(keyword)) for keyword in keys}]
-    except LIBRARY_ERRORS:  # pydicom reads the values only now
-        return []
-
-
-def _text(value: object) -> str:
-    if isinstance(value, MultiValue):
-        return "\\".join(str(each).strip() for each in value)
-    return "" if value is None else str(value).strip("\0 ")
-
-
-def _identifier(series: FoundSeries) -> Dataset:
-    identifier = Dataset()
-    identifier.QueryRetrieveLevel = "SERIES"
-    identifier.StudyInstanceUID = series.study_instance_uid
-    identifier.SeriesInstanceUID = series.series_instance_uid
-    return identifier
-
-
-def _unanswered(watch: Watch) -> PullFailed:
-    code, sentence = NO_RESPONSE if watch.expired else ABORTED
-    return PullFailed(code, sentence, retry=True)
+def _keys(series: FoundSeries) -> dict[str, str]:
+    return {
+        "StudyInstanceUID": series.study_instance_uid,
+        "SeriesInstanceUID": series.series_instance_uid,
+    }

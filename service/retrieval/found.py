@@ -32,12 +32,10 @@ class Taken:
     Attributes:
         stored: SOP Instance UIDs that the node has acknowledged.
         refused: how many images it refused, by code.
-        failed: how many the archive says it could not send.
     """
 
     stored: set[str] = field(default_factory=set)
     refused: Counter[str] = field(default_factory=Counter)
-    failed: int = 0
 
 
 def counted(

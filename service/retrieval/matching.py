@@ -6,22 +6,16 @@ overlooks a key would else give the CT of every patient.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from service.arrival.instance import is_valid_uid
+from service.delivery.query_retrieve import Answer
 from service.retrieval.found import FoundSeries, counted
 from service.retrieval.troubles import PullFailed
 
 if TYPE_CHECKING:
     from service.retrieval.wanted import Wanted
-
-MOST_ANSWERS: Final = 20_000
-"""To one query; no series has as many images, and no sensible row as many studies."""
-
-
-Answer = Mapping[str, str]
-"""Values by keyword, several of one attribute divided by backslashes."""
 
 Ask = Callable[[str, dict[str, str]], Sequence[Answer]]
 
@@ -127,6 +121,7 @@ class Matching:
             (each.get("SOPInstanceUID", ""), each.get("SOPClassUID", ""))
             for each in answers
             if each.get("SeriesInstanceUID", "") in (series, "")
+            and each.get("StudyInstanceUID", "") in (study, "")
         ]
         return counted(study, series, said, images, self._classes)
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from service.backlog.pull_orders import PullOrder
 from service.backlog.records import SeriesState
+from service.backlog.spool import hashed
 from service.log import EventLog
 from service.retrieval.choices import RowResult
 from service.retrieval.found import Taken
@@ -167,6 +168,7 @@ class Run:
             priority=choices.priority,
             protocol=choices.protocol,
             destinations=choices.destinations,
+            study=hashed(series.study_instance_uid),
         )
         self._node.orders.place(series.series_instance_uid, order)
         self._tried(lambda: self._attempt(series, result))

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from service.delivery import outcome
 from service.delivery.outcome import Kind
 from service.errors import NodeError
 
 if TYPE_CHECKING:
     from service.delivery.outcome import Outcome
+    from service.delivery.query_retrieve import NotGiven
 
 
 class PullFailed(NodeError):
@@ -34,6 +36,13 @@ NO_RESPONSE: Final = (
     "archive.no-response",
     "Nothing came from the archive for `timeout_seconds`. Try again, or allow it more time.",
 )
+_SILENT: Final = {
+    outcome.ABORTED.code: ABORTED,
+    outcome.NO_RESPONSE.code: NO_RESPONSE,
+    outcome.NO_ANSWER.code: NO_RESPONSE,
+}
+_PASSING_TLS: Final = ("tls-stalled", "tls-connection-lost")
+_NOT_OFFERED: Final = 0x0122
 _RETRIED_STATUS: Final = {
     0xA700: "it is out of resources",
     0xA701: "it could not count the matches",
@@ -52,13 +61,56 @@ _REFUSED_STATUS: Final = {
 }
 
 
-def of_association(found: Outcome) -> PullFailed:
-    """Why no association with the archive came about."""
-    code = f"archive.{found.code.partition('.')[2]}"
-    sentence = found.sentence.replace("destination", "archive")
-    if code == "archive.no-presentation-context":
+def of_connection(found: Outcome, address: str) -> PullFailed:
+    """Why no association, or no HTTP exchange, with the archive came about.
+
+    Args:
+        found: as it is of a delivery.
+        address: the keys of the configuration that say where it is.
+    """
+    if found.code in _SILENT:
+        return PullFailed(*_SILENT[found.code], retry=True, away=True)
+    name = found.code.partition(".")[2].removeprefix("stow-")
+    sentence = found.sentence.replace("destination's host and port", f"archive's {address}")
+    sentence = sentence.replace("`host` and `port` right", f"{address} right").replace(
+        "destination", "archive"
+    )
+    if name == "no-presentation-context":
         sentence = "The archive does not offer this service to us; have it enabled there."
-    return PullFailed(code, sentence, retry=found.kind is not Kind.DEAD, away=True)
+    lasting = found.kind is Kind.DEAD or name == "secret-missing"
+    lasting = lasting or (name.startswith("tls-") and name not in _PASSING_TLS)
+    return PullFailed(f"archive.{name}", sentence, retry=not lasting, away=True)
+
+
+def of_web(found: Outcome) -> PullFailed:
+    """Why an HTTP request came to nothing."""
+    silent = _SILENT.get(found.code)
+    return of_connection(found, "`url`") if silent is None else PullFailed(*silent, retry=True)
+
+
+TOO_MANY_ANSWERS: Final = (
+    "archive.too-many-answers",
+    "The archive goes on and on answering. Ask for less, or have it repaired.",
+)
+_NOT_GIVEN: Final = {
+    "no-response": NO_RESPONSE,
+    "broke-off": ABORTED,
+    "too-many-answers": TOO_MANY_ANSWERS,
+    "too-large": (
+        "archive.too-large",
+        "The archive sent more at once than any image is. Have it repaired.",
+    ),
+}
+_PASSING: Final = ("no-response", "broke-off")
+
+
+def of_dimse(service: str, found: NotGiven) -> PullFailed:
+    """Why a C-FIND, C-GET or C-MOVE came to nothing."""
+    if found.outcome is not None:
+        return of_connection(found.outcome, "`host` and `port`")
+    if found.status is not None or found.code == "not-offered":
+        return of_status(service, _NOT_OFFERED if found.status is None else found.status)
+    return PullFailed(*_NOT_GIVEN[found.code], retry=found.code in _PASSING)
 
 
 def of_status(service: str, status: int) -> PullFailed:

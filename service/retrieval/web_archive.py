@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from io import BytesIO
 from typing import TYPE_CHECKING, Any, Final
@@ -9,11 +10,12 @@ from typing import TYPE_CHECKING, Any, Final
 from pydicom.datadict import tag_for_keyword
 
 from service.arrival.intake import LONGEST_BYTES
+from service.delivery.query_retrieve import MOST_ANSWERS, Answer
 from service.dicom.header_scan import HeaderIncomplete, HeaderMalformed, element_at
-from service.retrieval.matching import MOST_ANSWERS, Answer, Matching
+from service.retrieval.matching import Matching
 from service.retrieval.multipart import MultipartInvalid, boundary_of, parts
-from service.retrieval.troubles import ABORTED, PullFailed
-from service.retrieval.web_client import WebClient
+from service.retrieval.troubles import ABORTED, TOO_MANY_ANSWERS, PullFailed
+from service.retrieval.web_queries import WebQueries
 
 if TYPE_CHECKING:
     from service.config.archive_section import Archive
@@ -26,7 +28,9 @@ _WADO: Final = 'multipart/related; type="application/dicom"; transfer-syntax=*'
 _PREAMBLE: Final = 132
 _SOP_CLASS, _SOP_INSTANCE, _TRANSFER_SYNTAX = 0x00020002, 0x00020003, 0x00020010
 _LARGEST_META: Final = 1 << 16
-_DELETED: Final = 404
+_DELETED: Final = (204, 404)
+_LONGEST_QUERY_TIMEOUTS: Final = 10
+_MOST_SUPERFLUOUS: Final = 1000
 
 
 class WebArchive:
@@ -38,7 +42,8 @@ class WebArchive:
     """
 
     def __init__(self, archive: Archive, classes: Sequence[str]) -> None:
-        self._web = WebClient(archive)
+        self._web = WebQueries(archive)
+        self._longest_query_seconds = _LONGEST_QUERY_TIMEOUTS * archive.timeout_seconds
         self._classes = classes
 
     def find(self, wanted: Wanted) -> list[FoundSeries]:
@@ -49,13 +54,18 @@ class WebArchive:
         """See :class:`service.retrieval.source.Source`."""
         path = ("studies", series.study_instance_uid, "series", series.series_instance_uid)
         longest = max(LONGEST_BYTES[each] for each in relay.classes) + _LARGEST_META
-        with self._web.answer(path, accept=_WADO) as response:
-            if response.status == _DELETED:
-                sentence = "The archive has not what it said to have (HTTP 404). Ask it again later."
+        most = 2 * series.instances + _MOST_SUPERFLUOUS if series.instances else MOST_ANSWERS
+        with self._web.answer(path, accept=_WADO) as answer:
+            if answer.status in _DELETED:
+                sentence = (
+                    f"The archive has not what it said to have (HTTP {answer.status}). Ask it again later."
+                )
                 raise PullFailed("archive.series-gone", sentence, retry=True)
+            boundary = _boundary(answer.content_type)
             try:
-                boundary = boundary_of(response.headers.get("Content-Type", ""))
-                for part in parts(response.read1, boundary, longest):
+                for count, part in enumerate(parts(answer.next_bytes, boundary, longest), start=1):
+                    if count > most:
+                        raise PullFailed(*TOO_MANY_ANSWERS)
                     _hand_on(part, relay, taken)
                     if relay.stopped is not None:
                         raise relay.stopped
@@ -66,6 +76,7 @@ class WebArchive:
         """A query by pages, to the end: a service gives as many at once as it likes."""
         path, query = _resource(level, keys)
         found: dict[str, Answer] = {}
+        end_at = time.monotonic() + self._longest_query_seconds
         while True:
             page = self._web.matches(path, {**query, "limit": str(_PAGE), "offset": str(len(found))})
             answers = [_values(each, keys) for each in page]
@@ -73,9 +84,16 @@ class WebArchive:
             if not new.keys() - found.keys():
                 return list(found.values())
             found |= new
-            if len(found) > MOST_ANSWERS:
-                sentence = "The archive goes on and on answering. Ask for less, or have it repaired."
-                raise PullFailed("archive.too-many-answers", sentence)
+            if len(found) > MOST_ANSWERS or time.monotonic() > end_at:
+                raise PullFailed(*TOO_MANY_ANSWERS)
+
+
+def _boundary(content_type: str) -> bytes:
+    try:
+        return boundary_of(content_type)
+    except MultipartInvalid:
+        sentence = "The archive gives no multipart document. Is `url` the root of its DICOMweb service?"
+        raise PullFailed("archive.not-multipart", sentence) from None
 
 
 def _resource(level: str, keys: Mapping[str, str]) -> tuple[tuple[str, ...], dict[str, str]]:

@@ -8,7 +8,7 @@ from typing import Literal, Protocol
 
 import numpy as np
 
-from models.training.packed_masks import PackedMasks
+from models.data_sets.packed_masks import PackedMasks
 from models.volume import CtVolume, FloatArray, Grid
 from service.errors import SeriesRefused
 from service.training_data.remarks import Remark, Weight

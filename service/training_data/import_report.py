@@ -12,8 +12,8 @@ from typing import Any, Final
 import numpy as np
 import yaml
 
-from models.training.data_set import PARTS, Part
-from models.training.full_disk import disk_errors
+from models.data_sets.data_set import PARTS, Part
+from models.full_disk import disk_errors
 from service.errors import DataRefused
 from service.training_data.remarks import Remark, Weight
 

@@ -13,9 +13,9 @@ from typing import Final, Protocol, TypeVar
 
 import numpy as np
 
-from models.training.data_set import Case, DataSet, DataSetWriter, Part
-from models.training.data_set_contents import FILE as DATA_SET
-from models.training.full_disk import disk_errors
+from models.data_sets.contents import FILE as DATA_SET
+from models.data_sets.data_set import Case, DataSet, DataSetWriter, Part
+from models.full_disk import disk_errors
 from models.volume import CtVolume
 from service.errors import DataRefused
 from service.training_data.case_drawing import CaseDrawing, DrawnCt, Rules

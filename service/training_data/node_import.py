@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 import yaml
 
-from models.training.full_disk import disk_errors
+from models.full_disk import disk_errors
 from service.errors import DataRefused
 from service.training_data.case_drawing import Rules
 from service.training_data.import_run import ImportPlan, Track, run_import

@@ -14,8 +14,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from models.training.data_set import PARTS, Part, split
-from models.training.full_disk import disk_errors
+from models.data_sets.data_set import PARTS, Part, split
+from models.full_disk import disk_errors
 from service.errors import DataRefused
 
 FILE: Final = "patients.csv"

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from models.training.full_disk import disk_errors
+from models.full_disk import disk_errors
 from service.errors import DataRefused
 from service.training_data.import_report import CaseMade
 from service.training_data.remarks import Remark, remark_of

@@ -14,7 +14,7 @@ from briefly_trained import phantom_ct, recipe_of, structures_of, train_all
 from numpy.typing import NDArray
 from running_node import ReceivingTps, running_node, send_ct
 
-from models.card import Card, read_card
+from models.cards.card import Card, read_card
 from models.networks import NETWORKS
 from service.contouring.ct_series import CtSeries
 from service.dicom.ct_writer import write_ct

@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 from running_node import ReceivingTps, running_node, send_ct
 
-from models.training.phantom import Part, pelvic_phantom
+from models.synthetic_ct.phantoms.phantom import Part, pelvic_phantom
 from service.contouring.ct_series import CtSeries
 from service.dicom.ct_writer import uid_of, write_ct
 from service.dicom.patient_grids import ORIENTATIONS, patient_grid

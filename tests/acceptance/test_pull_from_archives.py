@@ -9,11 +9,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from archives import DCMQRSCP, ORTHANC, PLUGIN, RunningArchive, StoredCt, dcmqrscp, orthanc, small_ct
+from postgresql import Unavailable, cluster
 from running_node import RunningNode, free_port, running_node, wait_until
 
 from service.backlog.audit import AuditTrail, Deed
@@ -41,37 +43,71 @@ class Clinic:
         return sum(int(each["instances"]) for each in self.node.events("association.released"))
 
 
+@dataclass(frozen=True)
+class Archives:
+    """What the nodes of this module pull from, and the port of the one to which they may send."""
+
+    orthanc: RunningArchive
+    qr: RunningArchive
+    cts: list[StoredCt]
+    node_port: int
+
+
 @pytest.fixture(scope="module")
-def clinic(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clinic]:
+def archives(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Archives]:
     for program in (ORTHANC, PLUGIN, DCMQRSCP):
         if not program.exists():
             pytest.skip(f"{program} is not installed")
-    folder, port = tmp_path_factory.mktemp("pull"), free_port()
+    folder, port = tmp_path_factory.mktemp("archives"), free_port()
     cts = [small_ct(folder / f"ct{number}", number) for number in range(1, 13)]
     with orthanc(folder / "orthanc", port) as web, dcmqrscp(folder / "qr", port) as qr:
         for ct in cts:
             web.take(ct.files, "ORTHANC")
             qr.take(ct.files, "QR")
-        (folder / "password").write_text("canary-password\n")
-        here = {"host": "127.0.0.1", "tries": 2, "retry_seconds": 0.2}
-        config = {
-            "node": {"port": port, "quiet_seconds": 600, "minimum_slices": 5},
-            "senders": {"ORTHANC": None, "QR": None},
-            "archives": {
-                "get": here | {"ae_title": "ORTHANC_GET", "port": web.port},
-                "move": here | {"ae_title": "ORTHANC", "port": web.port, "retrieve": "move"},
-                "web": {"ae_title": "WEB", "retrieve": "wado", "url": f"http://127.0.0.1:{web.http}/dicom-web/", "user": "puller", "password_file": "password"},
-                "locked": {"ae_title": "LOCKED", "retrieve": "wado", "url": f"http://127.0.0.1:{web.http}/dicom-web/"},
-                "qr": here | {"ae_title": "QR", "port": qr.port, "tries": 9},
-                "qr-move": here | {"ae_title": "QR", "port": qr.port, "retrieve": "move"},
-                "away": here | {"ae_title": "AWAY", "port": free_port()},
-            },
-            "destinations": {},
-            "protocols": {"external": {"model": "external@1.0", "structures": {"External": None}}},
-            "routes": [{"name": "all", "contour": "external", "mode": "shadow"}],
-        }  # fmt: skip
-        with running_node(folder, config) as node:
-            yield Clinic(node, web, qr, cts)
+        yield Archives(web, qr, cts, port)
+
+
+@pytest.fixture(scope="module")
+def clinic(tmp_path_factory: pytest.TempPathFactory, archives: Archives) -> Iterator[Clinic]:
+    with running_clinic(tmp_path_factory.mktemp("pull"), archives, archives.node_port, "sqlite") as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def clinic_on_postgresql(tmp_path_factory: pytest.TempPathFactory, archives: Archives) -> Iterator[Clinic]:
+    folder = tmp_path_factory.mktemp("on-postgresql")
+    try:
+        with cluster() as server:
+            with running_clinic(folder, archives, free_port(), server.new_database()) as running:
+                yield running
+    except Unavailable as reason:
+        pytest.skip(str(reason))
+
+
+@contextmanager
+def running_clinic(folder: Path, archives: Archives, port: int, database: str) -> Iterator[Clinic]:
+    """A node that pulls from the archives, which reach it by C-MOVE at one port only."""
+    web, qr = archives.orthanc, archives.qr
+    (folder / "password").write_text("canary-password\n")
+    here = {"host": "127.0.0.1", "tries": 2, "retry_seconds": 0.2}
+    config = {
+        "node": {"port": port, "quiet_seconds": 600, "minimum_slices": 5, "database": database},
+        "senders": {"ORTHANC": None, "QR": None},
+        "archives": {
+            "get": here | {"ae_title": "ORTHANC_GET", "port": web.port},
+            "move": here | {"ae_title": "ORTHANC", "port": web.port, "retrieve": "move"},
+            "web": {"ae_title": "WEB", "retrieve": "wado", "url": f"http://127.0.0.1:{web.http}/dicom-web/", "user": "puller", "password_file": "password"},
+            "locked": {"ae_title": "LOCKED", "retrieve": "wado", "url": f"http://127.0.0.1:{web.http}/dicom-web/"},
+            "qr": here | {"ae_title": "QR", "port": qr.port, "tries": 9},
+            "qr-move": here | {"ae_title": "QR", "port": qr.port, "retrieve": "move"},
+            "away": here | {"ae_title": "AWAY", "port": free_port()},
+        },
+        "destinations": {},
+        "protocols": {"external": {"model": "external@1.0", "structures": {"External": None}}},
+        "routes": [{"name": "all", "contour": "external", "mode": "shadow"}],
+    }  # fmt: skip
+    with running_node(folder, config) as node:
+        yield Clinic(node, web, qr, archives.cts)
 
 
 @pytest.mark.parametrize(
@@ -112,9 +148,11 @@ def test_a_look_takes_nothing_and_what_is_here_is_not_taken_again(clinic: Clinic
     assert len(clinic.node.jobs_of(ct.series)) == 1
 
 
+@pytest.mark.parametrize("which", ["clinic", "clinic_on_postgresql"])
 def test_a_list_goes_on_after_it_and_the_receiver_were_killed_and_pulls_nothing_twice(
-    clinic: Clinic, tmp_path: Path
+    request: pytest.FixtureRequest, which: str, tmp_path: Path
 ) -> None:
+    clinic: Clinic = request.getfixturevalue(which)
     cts = clinic.cts[4:10]
     rows = [ct.patient_id for ct in cts] + ["NOBODY", cts[0].patient_id]
     (tmp_path / "list.csv").write_text("Remark;PatientID\n" + "".join(f"x;{row}\n" for row in rows))

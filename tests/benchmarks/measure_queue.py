@@ -26,8 +26,8 @@ from benchmarks.rounds import Figures, interleaved
 from benchmarks.scoreboard import Bar, Row, Scoreboard, absolute, compared, not_measured
 from benchmarks.settings import Settings
 
-from models.catalog import find_bundle
-from models.training.phantom import pelvic_phantom
+from models.cards.catalog import find_bundle
+from models.synthetic_ct.phantoms.phantom import pelvic_phantom
 from models.volume import Grid
 from service.backlog.spool import write_durably
 from service.config.reader import LoadedSite, parse

@@ -9,7 +9,7 @@ from benchmarks.scoreboard import Bar, Scoreboard, absolute, compared
 from benchmarks.settings import Settings
 from benchmarks.stopwatch import Stopwatch
 
-from models.catalog import find_bundle
+from models.cards.catalog import find_bundle
 from models.second_look.look import Contoured, second_look
 from models.volume import CtVolume, Grid, Provenance, Segmentation, StructureField
 from service.contouring.contours import contours_of

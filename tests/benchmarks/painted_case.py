@@ -15,11 +15,11 @@ import torch
 import yaml
 from numpy.typing import NDArray
 
-from models.card import Card, read_card
+from models.cards.card import Card, read_card
+from models.cards.weights import save_weights
 from models.networks import build
 from models.networks.unet_res_enc import UnetResEnc
 from models.volume import CtVolume, Grid
-from models.weights import save_weights
 
 NAMES: Final = (
     "Bladder", "Rectum", "Bowel_Small", "Colon", "Femur_Head_L", "Femur_Head_R", "Bone_Pelvic_L",

@@ -13,11 +13,11 @@ from pathlib import Path
 
 from corrupted.corruptions import Case
 from corrupted.counting import Clean, Row, corrupted_rows, count_clean, dsc, findings_of, said_of
-from models.card import read_card
-from models.catalog import find_bundle
+from models.cards.card import read_card
+from models.cards.catalog import find_bundle
+from models.data_sets.data_set import DataSet
 from models.predictor import load
-from models.training.data_set import DataSet
-from models.training.phantom import NEVER_TRAINED_FROM_SEED, pelvic_phantom
+from models.synthetic_ct.phantoms.phantom import NEVER_TRAINED_FROM_SEED, pelvic_phantom
 from models.volume import StructureField
 
 RIGHT_DSC = 0.8

@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from models.training.phantom import PhantomSample, pelvic_phantom
-from models.training.phantom_devices import Devices
+from models.synthetic_ct.phantoms.devices import Devices
+from models.synthetic_ct.phantoms.phantom import PhantomSample, pelvic_phantom
 from models.volume import CtVolume, Grid, StructureField
 
 Fields = Mapping[str, StructureField]

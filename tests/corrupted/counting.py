@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from corrupted.corruptions import METAL, OF_CT, OF_STRUCTURES, WIDE, Case, Spoiled
-from models.card import Card
+from models.cards.card import Card
 from models.plausibility import FieldOfView, check_structure
 from models.volume import CtVolume, Finding, Provenance, Segmentation, Severity
 from service.config.protocol import Protocol

@@ -14,8 +14,8 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from models.training.phantom import pelvic_phantom
-from models.training.tissue_maps import Tissue
+from models.synthetic_ct.phantoms.phantom import pelvic_phantom
+from models.synthetic_ct.tissues.tissue_maps import Tissue
 from models.volume import Provenance, Segmentation, StructureField
 from service.config.derivation import DerivedStructure
 from service.contouring.contours import contours_of

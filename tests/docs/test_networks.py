@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from models.networks import NETWORKS
-from models.training.recipe_book import recipe_names
+from models.training.recipes.recipe_book import recipe_names
 
 PAPERS = {
     "xiao-2022": "Xiao 2022",

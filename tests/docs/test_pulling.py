@@ -7,11 +7,19 @@ from pathlib import Path
 
 import pytest
 
-from service.retrieval.troubles import of_status
+from service.delivery import outcome
+from service.delivery.dicomweb import NO_SECRET
+from service.retrieval.troubles import of_connection, of_status
 
-MADE = {"archive.association-rejected"} | {
-    f"pull.no-such-{kind}" for kind in ("archive", "protocol", "destination")
-}
+CONNECTIONS = (
+    outcome.REFUSED,
+    outcome.UNRESOLVED,
+    outcome.NO_CONTEXT,
+    outcome.of_rejection(1, 1, 3),
+    NO_SECRET,
+)
+MADE = {of_connection(each, "`url`").code for each in CONNECTIONS}
+MADE |= {f"pull.no-such-{kind}" for kind in ("archive", "protocol", "destination")}
 MADE |= {
     of_status(service, status).code for service in ("get", "move", "find") for status in (0xA700, 0xA900)
 }

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from models.training.augmentation import AUGMENTATIONS
-from models.training.losses import LOSSES
-from models.training.recipe import Sampling
+from models.training.losses.losses import LOSSES
+from models.training.recipes.recipe import Sampling
+from models.training.samples.augmentation import AUGMENTATIONS
 
 
 @pytest.fixture(scope="module")

@@ -11,10 +11,10 @@ import pytest
 import torch
 import yaml
 
-from models.card import read_card
+from models.cards.card import read_card
+from models.cards.weights import save_weights
 from models.networks import build
 from models.volume import CtVolume, Grid
-from models.weights import save_weights
 
 
 def straight_grid(shape_zyx, spacing_zyx_mm=(3.0, 2.0, 2.0)):

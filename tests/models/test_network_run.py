@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from models.card import BundleError
+from models.cards.card import BundleError
 from models.network_run import Attempt, NetworkRun, NotFinite, attempts, device_named, stepping_down
 from models.volume import CtVolume
 

@@ -3,7 +3,7 @@ import pytest
 import torch
 from scipy import ndimage
 
-from models.nnunet_card import Resampling
+from models.cards.nnunet_card import Resampling
 from models.nnunet_resampling import Resampler, apart_axis, matrix, new_shape
 
 pytestmark = pytest.mark.runtimes

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from models.card import Evidence, PostprocessCard, RegionCard, StructureCard
-from models.catalog import find_bundle
+from models.cards.card import Evidence, PostprocessCard, RegionCard, StructureCard
+from models.cards.catalog import find_bundle
 from models.plausibility import FieldOfView, Seen, center_lps_mm, check_region, check_sides, check_structure
 from models.volume import CtVolume, OutsideTrainedRegion, Severity, StructureField
 

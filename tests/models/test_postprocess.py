@@ -1,6 +1,6 @@
 import numpy as np
 
-from models.card import PostprocessCard
+from models.cards.card import PostprocessCard
 from models.postprocess import postprocess
 
 

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from models.card import BundleError
-from models.catalog import find_bundle
+from models.cards.card import BundleError
+from models.cards.catalog import find_bundle
 from models.plausibility import center_lps_mm
 from models.predictor import OutputNotFinite, load
-from models.training.phantom import NEVER_TRAINED_FROM_SEED, Part, pelvic_phantom
+from models.synthetic_ct.phantoms.phantom import NEVER_TRAINED_FROM_SEED, Part, pelvic_phantom
 from models.volume import CtVolume, Grid, OutsideTrainedRegion
 
 

@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from models.body_shape import dilate
-from models.catalog import find_bundle
+from models.cards.catalog import find_bundle
 from models.predictor import load
-from models.training.phantom import pelvic_phantom
+from models.synthetic_ct.phantoms.phantom import pelvic_phantom
 
 pytestmark = [
     pytest.mark.gpu,

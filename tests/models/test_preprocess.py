@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from models.input_card import Channel, InputCard
+from models.cards.input_card import Channel, InputCard
 from models.preprocess import channels, network_grid, padded, to_network
 from models.volume import CtVolume, Grid, OutsideTrainedRegion
 

@@ -3,8 +3,8 @@ import pytest
 import torch
 
 from models.body_shape import dilate, erode, opened
-from models.input_card import CropCard, InputCard
-from models.view_box import view_box
+from models.cards.input_card import CropCard, InputCard
+from models.view_box import _large, _large_by_runs, view_box
 
 MM = (5.0, 5.0, 5.0)
 
@@ -63,3 +63,17 @@ def test_opening_is_the_same_for_tensors_as_for_arrays():
             shape(torch.from_numpy(mask), 7.0, spacing).numpy(), shape(mask, 7.0, spacing)
         )
     assert 0 < opened(mask, 7.0, spacing).sum() < mask.sum()
+
+
+@pytest.mark.parametrize("largest", [40, 4])
+def test_what_is_large_enough_to_be_of_a_body_is_the_same_when_it_is_not_looked_for_on_the_processor(largest):
+    """Parts of 50 cm3 at least, each voxel 0.125 cm3; where all are smaller, the largest."""
+    thick = torch.zeros(30, 60, 50, dtype=torch.bool)
+    thick[2:12, 3 : 3 + largest, 5:45] = True  # 2000 cm3, or 200
+    thick[20:28, 30:38, 10:17] = True  # 56 cm3
+    thick[20:24, 50:54, 30:34] = True  # 8 cm3
+    for kept in (thick, thick[19:, 45:]):
+        mask, bounds = _large(kept, MM)
+        found, found_bounds = _large_by_runs(kept, MM)
+        assert torch.equal(found, mask)
+        np.testing.assert_array_equal(found_bounds, bounds)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
@@ -128,6 +129,10 @@ class EngineClient:
             workflow_id_prefix=prefix, status=list(UNDER_WAY), load_input=False, load_output=False
         )
         self._client.cancel_workflows([row.workflow_id for row in rows])
+
+    def cancel_these(self, keys: Iterable[str]) -> None:
+        """The same for each of the keys."""
+        self._client.cancel_workflows(list(keys))
 
     def resume(self, key: str, queue: str) -> None:
         """Let a cancelled row, or one set aside, run again on its queue."""

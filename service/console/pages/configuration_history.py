@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 _FOLDER: Final = "configurations"
 _STAMP: Final = "%Y%m%dT%H%M%S%fZ"
-_NAME: Final = re.compile(r"(\d{8}T\d{12}Z)\.([a-z0-9._-]{1,64})\.([0-9a-f]{12})\.yaml")
+_NAME: Final = re.compile(r"(\d{8}T\d{12}Z)\.([a-z0-9._@-]{1,64})\.([0-9a-f]{12})\.yaml")
 _FOUND: Final = "the-machine"  # who wrote a text that the console did not save
 
 

@@ -48,7 +48,7 @@ def known_of(name: str, made: DerivedStructure) -> StructureName:
     known = structure_named(name)
     kind = known.interpreted_type
     if _PRV.search(name):
-        known = replace(known, code=_PLANNING_RISK, category=_DOSE_CALCULATION, local=False)
+        known = replace(known, code=_PLANNING_RISK, category=_DOSE_CALCULATION)
         kind = "AVOIDANCE"
     elif name.startswith("z") or any(step.ring is not None for step in made.in_order):
         kind = "CONTROL"

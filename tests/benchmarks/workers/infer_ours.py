@@ -14,7 +14,7 @@ import torch
 from benchmarks.painted_case import Size, painted_ct
 from benchmarks.stopwatch import MIB, Stopwatch, work
 
-from models.card import read_card
+from models.cards.card import read_card
 from models.predictor import load
 
 _TIMED = ("resample", "network", "fields")

@@ -15,7 +15,7 @@ from benchmarks import infer_peers
 from benchmarks.painted_case import Size, painted_ct
 from benchmarks.stopwatch import Stopwatch, work
 
-from models.card import read_card
+from models.cards.card import read_card
 
 
 def job(task: dict[str, Any]) -> dict[str, Any]:

@@ -16,8 +16,8 @@ from peers.make_environment import complete, python
 
 from models.adding.inspection import add
 from models.adding.new_bundle import Wish
-from models.card import BundleError, read_card
-from models.monai_card import Spacing
+from models.cards.card import BundleError, read_card
+from models.cards.monai_card import Spacing
 from models.predictor import Predictor
 from models.volume import CtVolume
 
@@ -107,7 +107,7 @@ def test_a_torchscript_export_needs_no_monai(wish):
     assert card.structures["Bladder"].postprocess.largest_component
     code = (
         "import sys; sys.modules['monai'] = None\n"
-        "from pathlib import Path\nfrom models.card import read_card\nfrom models.predictor import Predictor\n"
+        "from pathlib import Path\nfrom models.cards.card import read_card\nfrom models.predictor import Predictor\n"
         f"print(sorted(Predictor(read_card(Path({str(card.folder / 'card.yaml')!r})), 'cpu').card.structures))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=600)

@@ -17,7 +17,7 @@ from peers.make_environment import complete, python
 
 from models.adding.inspection import add, place_of
 from models.adding.new_bundle import Wish
-from models.card import BundleError, read_card
+from models.cards.card import BundleError, read_card
 from models.predictor import Predictor
 from models.volume import CtVolume, OutsideTrainedRegion
 

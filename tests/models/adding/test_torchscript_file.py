@@ -9,8 +9,8 @@ import yaml
 
 from models.adding.inspection import add
 from models.adding.new_bundle import Wish, read_small_card
-from models.card import BundleError
-from models.catalog import find_bundle
+from models.cards.card import BundleError
+from models.cards.catalog import find_bundle
 from models.predictor import load
 from models.volume import CtVolume
 
@@ -118,6 +118,7 @@ def test_axes_that_are_not_the_last_are_turned_back(wish, make_grid):
         ({"labels": LABELS | {"liver": "Liver"}}, "add.labels-invalid"),
         ({"labels": {"bone": "A name with blanks", "left_half": None}}, "add.labels-invalid"),
         ({"labels": {"bone": "Lung_L", "left_half": "Lung_L"}}, "add.labels-invalid"),
+        ({"labels": {"bone": "Bones", "left_half": "Lung_R"}}, "add.labels-invalid"),
         ({"labels": {"bone": {"name": "Lung_L", "colour": "red"}, "left_half": None}}, "add.labels-invalid"),
         ({"network": {"axes": "SSL"}}, "model.card-invalid"),
         ({"module": b"no archive"}, "model.weights-do-not-fit"),

@@ -6,7 +6,7 @@ import yaml
 from models.adding.inspection import place_of
 from models.adding.labels import read_labels
 from models.adding.totalsegmentator import TABLE
-from models.card import BundleError
+from models.cards.card import BundleError
 
 pytestmark = pytest.mark.runtimes
 
@@ -60,7 +60,8 @@ def test_every_structure_of_its_task_total_has_a_name_of_its_own():
     mapped = read_labels(None, labels, TABLE)
     assert len(mapped) == 117
     assert mapped["lung_middle_lobe_right"].name == "Lung_RML"
-    assert mapped["vertebrae_L5"].local_name
+    assert (mapped["vertebrae_L5"].name, mapped["vertebrae_T9"].name) == ("VB_L5", "VB_T09")
+    assert "arch" in mapped["vertebrae_L5"].extent
     sides = {"left": "_L", "right": "_R"}
     for label, one in mapped.items():
         side = next((side for side in sides if f"_{side}" in label and not label.startswith("lung_")), None)

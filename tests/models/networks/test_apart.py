@@ -1,6 +1,6 @@
 import torch
 
-from models.card import NetworkCard
+from models.cards.card import NetworkCard
 from models.networks import build, network_of
 from models.networks.apart import NetworksApart
 

@@ -4,8 +4,8 @@ from known_weights import make_summing
 from overfitting import overfitted_dsc
 
 from models.networks.mnet import ENTRIES, MNet, MNetIm, Pyramid, progressive_fusion
-from models.training.losses import loss_named
-from models.training.target import Target
+from models.training.losses.losses import loss_named
+from models.training.losses.target import Target
 
 ONE_CHANNEL = 1 / 1024  # a width that leaves every layer one channel
 PUBLISHED = {  # channels of the five scales, kernels at the inputs, whether there is an output at 1/16

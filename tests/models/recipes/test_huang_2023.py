@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from models.networks import network_of
-from models.training.losses import loss_named
-from models.training.recipe import ThresholdChoice
-from models.training.recipe_book import read_recipe, recipe_names
-from models.training.target import Target
+from models.training.losses.losses import loss_named
+from models.training.losses.target import Target
+from models.training.recipes.recipe import ThresholdChoice
+from models.training.recipes.recipe_book import read_recipe, recipe_names
 
 NETWORKS = {
     "mnet-im": 5,

@@ -13,8 +13,8 @@ from corrupted.__main__ import plain, table_of_clean, table_of_spoiled
 from corrupted.corruptions import OF_CT, OF_STRUCTURES, Case
 from corrupted.counting import Clean, Row, count_clean, count_corrupted, findings_of, said_of
 
-from models.catalog import find_bundle
-from models.training.phantom import NEVER_TRAINED_FROM_SEED, pelvic_phantom
+from models.cards.catalog import find_bundle
+from models.synthetic_ct.phantoms.phantom import NEVER_TRAINED_FROM_SEED, pelvic_phantom
 from models.volume import Finding, Severity, StructureField
 
 SEEDS = range(NEVER_TRAINED_FROM_SEED + 700, NEVER_TRAINED_FROM_SEED + 703)

@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from models.card import Card, StructureCard
+from models.cards.card import Card, StructureCard
+from models.cards.statistics_card import CtStatistics, PlaceStatistics, Statistics, StructureStatistics
 from models.second_look.look import Contoured, second_look
-from models.statistics_card import CtStatistics, PlaceStatistics, Statistics, StructureStatistics
 from models.volume import CtVolume, StructureField
 
 SHAPE = (40, 60, 60)
@@ -88,7 +88,7 @@ def test_without_the_ct_its_numbers_are_not_looked_at(look):
 
 def test_a_ct_unlike_that_of_one_model_is_told(look):
     other = card("one", Bladder=USUAL)
-    other = replace(other, statistics=replace(other.statistics, ct=replace(CT, body_hu=((200, 210),) * 5)))
+    other = replace(other, statistics=replace(other.statistics, ct=replace(CT, body_hu=((90, 95),) * 5)))
     assert look({"Bladder": FIELD}, {"Bladder": other}) == {("ct.numbers-unlike-training", None)}
 
 

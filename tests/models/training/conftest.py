@@ -1,19 +1,16 @@
-"""A bundle with a network small enough to train in a test, and grids around a phantom's organs."""
+"""A bundle with a network small enough to train in a test."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 import yaml
 
-from models.card import Card, read_card
-from models.catalog import find_bundle
+from models.cards.card import Card, read_card
+from models.cards.catalog import find_bundle
+from models.cards.weights import save_weights
 from models.networks import build
-from models.training.phantom import PelvicPhantom
-from models.volume import Grid
-from models.weights import save_weights
 
 
 @pytest.fixture
@@ -30,12 +27,3 @@ def small_bundle(tmp_path: Path) -> Card:
     card["weights"] |= {"sha256": weights.sha256, "parameters": weights.parameters}
     (folder / "card.yaml").write_text(yaml.safe_dump(card))
     return read_card(folder / "card.yaml")
-
-
-def box_grid(phantom: PelvicPhantom, centre_mm: np.ndarray, half_mm: np.ndarray, spacing_mm: float) -> Grid:
-    """Axial slices of a box about a point given in the phantom's own frame."""
-    count = np.ceil(2 * half_mm / spacing_mm).astype(int)
-    corner = phantom.origin_lps_mm + centre_mm - (count - 1) / 2 * spacing_mm
-    origins = corner + np.outer(np.arange(count[2]) * spacing_mm, (0.0, 0.0, 1.0))
-    steps = np.eye(3) * spacing_mm
-    return Grid(origins, steps[0], steps[1], int(count[1]), int(count[0]))

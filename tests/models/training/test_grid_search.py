@@ -6,8 +6,8 @@ import pytest
 from small_cases import block, case_of, data_of
 
 from models.training.grid_search import combinations, grid_search
-from models.training.learner import Machine
-from models.training.recipe_book import RecipeInvalid, overridden, recipe_of
+from models.training.learning.learner import Machine
+from models.training.recipes.recipe_book import RecipeInvalid, overridden, recipe_of
 from models.training.refusals import TrainingRefused
 from models.training.training_run import TrainingRun, Watcher
 

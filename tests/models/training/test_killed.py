@@ -11,7 +11,7 @@ import pytest
 import torch
 from small_lessons import recipe, trainer_of
 
-from models.training.learner import Machine
+from models.training.learning.learner import Machine
 
 SETTINGS = ("end.steps=40", "validation.every_epochs=4")
 PROGRAM = """
@@ -21,7 +21,7 @@ from pathlib import Path
 import torch
 
 from small_lessons import recipe, trainer_of
-from models.training.learner import Machine
+from models.training.learning.learner import Machine
 
 torch.set_num_threads(1)
 trainer = trainer_of(recipe(*sys.argv[2:]), Path(sys.argv[1]), Machine(checkpoint_steps=4))

@@ -5,14 +5,14 @@ import pytest
 import torch
 from small_cases import block, case_of, data_of
 
-from models.card import read_card
-from models.catalog import content_sha256, find_bundle
+from models.cards.card import read_card
+from models.cards.catalog import content_sha256, find_bundle
+from models.data_sets.data_set import DataSet
 from models.predictor import load
-from models.training.data_set import DataSet
-from models.training.learner import Machine
-from models.training.recipe_book import RecipeInvalid, as_bundle, overridden, recipe_of
+from models.training.learning.learner import Machine
+from models.training.recipes.recipe_book import RecipeInvalid, as_bundle, overridden, recipe_of
 from models.training.refusals import TrainingRefused
-from models.training.synthetic_run import Synthetic
+from models.training.synthetic.run import Synthetic
 from models.training.train import train
 from models.training.training_run import TrainingRun, Watcher
 
@@ -216,7 +216,7 @@ def test_synthetic_samples_need_no_data_set(small_bundle, tmp_path):
     ],
 )
 def test_synthetic_samples_do_not_suit_every_recipe(tmp_path, setting, said):
-    from models.training.processes import Processes
+    from models.training.learning.processes import Processes
 
     shipped = find_bundle("pelvis-ct@2.0")
     content = as_bundle(CONTENT | {"structures": [], "postprocess": {}, "extents": {}}, shipped) | {

@@ -11,7 +11,9 @@ from sqlalchemy.exc import OperationalError
 
 from service.arrival import recording
 from service.arrival.series_headers import read_headers
-from service.backlog.records import DeliveryState, JobState, SeriesState
+from service.backlog import ledger_tables as tables
+from service.backlog.operations import Operations
+from service.backlog.records import DeliveryState, JobState, Mode, SeriesState
 
 SLICES = range(10)
 HOLE = [n for n in SLICES if n != 4]
@@ -20,6 +22,14 @@ HOLE = [n for n in SLICES if n != 4]
 def keys(desk):
     """The engine's rows that wait or run."""
     return desk.engine.under_way()
+
+
+def purge(desk):
+    """The CT is gone as after ``node.retention.ct_days``, its structure sets are here."""
+    with desk.ledger.begin() as conn:
+        conn.execute(tables.series.update().values(purged_at=desk.now))
+    for file in desk.spool.series_folder("2.25.20").iterdir():
+        file.unlink()
 
 
 # complete series
@@ -54,6 +64,33 @@ def test_localizers_alone_are_ignored_and_nobody_is_told(desk):
     assert desk.series().state is SeriesState.IGNORED
     assert desk.jobs() == []
     assert desk.told.messages == []
+
+
+def test_a_whole_ct_that_calls_itself_localizers_is_told(desk):
+    desk.send(SLICES, ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"])
+    desk.wait(4)
+    assert (desk.series().state, desk.series().code) == (SeriesState.REFUSED, "series.only-localizers")
+    assert desk.told.codes == ["series.only-localizers"]
+
+
+def test_slices_that_call_themselves_localizers_let_the_job_wait_for_a_person(desk):
+    desk.send(SLICES)
+    desk.send([10, 11, 12], ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"])
+    desk.wait(4)
+    (job,) = desk.jobs()
+    assert (job.state, job.code, len(job.files)) == (JobState.HELD, "series.localizers-like-slices", 10)
+    assert desk.told.codes == ["series.localizers-like-slices"]
+
+
+def test_scouts_hold_nothing_up(desk):
+    desk.send(SLICES)
+    scout = {
+        "ImageType": ["ORIGINAL", "PRIMARY", "LOCALIZER"],
+        "ImageOrientationPatient": [1, 0, 0, 0, 0, -1],
+    }
+    desk.send([10, 11, 12], **scout)
+    desk.wait(4)
+    assert [job.state for job in desk.jobs()] == [JobState.QUEUED]
 
 
 def test_a_series_without_a_route_is_kept_and_shown_and_not_contoured(make_desk):
@@ -403,6 +440,32 @@ def test_a_set_that_replaces_one_of_hours_ago_waits_for_a_person(desk):
     assert f"contour:{second.id}:1" not in keys(desk)
 
 
+@pytest.mark.parametrize("stopped", ["hold", "hold-while-contoured", "cancel"])
+def test_what_a_person_stopped_is_not_sent_because_of_a_late_slice(desk, stopped):
+    desk.send(SLICES)
+    desk.wait(4)
+    (job,) = desk.jobs()
+    person = Operations(desk.ledger, desk.engine, "anna")
+    if stopped == "hold-while-contoured":
+        with desk.ledger.begin() as conn:
+            desk.ledger.move_job(conn, job.id, JobState.CONTOURING)
+    (person.cancel if stopped == "cancel" else person.hold)(job.id)
+    for number in (10, 11):
+        desk.send([number])
+        desk.wait(4)
+    assert [each.mode for each in desk.jobs()[1:]] == [Mode.HOLD, Mode.HOLD]
+    assert desk.jobs()[-1].state is JobState.QUEUED, "it is contoured, and its set waits"
+
+
+def test_slices_of_somebody_else_do_not_give_the_series_their_study(desk):
+    desk.send(SLICES)
+    desk.wait(4)
+    desk.send(range(10, 20), PatientID="P2", StudyInstanceUID="2.25.999")
+    desk.wait(4)
+    series = desk.series()
+    assert (series.instances, series.identity.patient_id, series.study_instance_uid) == (20, "P1", "2.25.10")
+
+
 def test_a_late_localizer_makes_no_new_set(desk):
     desk.send(SLICES)
     desk.wait(4)
@@ -555,17 +618,33 @@ def test_a_purged_series_that_comes_again_gets_its_set_once_more(desk):
     desk.send(SLICES)
     desk.wait(4)
     desk.finish(desk.jobs()[0])
-    with desk.ledger.begin() as conn:
-        from service.backlog import ledger_tables as tables
-
-        conn.execute(tables.series.update().values(purged_at=desk.now))
-    for file in desk.spool.series_folder("2.25.20").iterdir():
-        file.unlink()
+    purge(desk)
     desk.wait(700, step=100)
     desk.send(SLICES)
     desk.wait(4)
     (job,) = desk.jobs()
     assert len(desk.ledger.deliveries(job.id)) == 2
+
+
+@pytest.mark.parametrize(
+    ("numbers", "changed"), [(range(1, 11), {}), (SLICES, {"PatientID": "P2"})], ids=["slices", "patient"]
+)
+def test_a_purged_series_that_comes_again_as_another_one_gets_a_set_of_its_own(desk, numbers, changed):
+    desk.send(SLICES)
+    desk.wait(4)
+    first = desk.jobs()[0]
+    desk.finish(first)
+    purge(desk)
+    desk.wait(700, step=100)
+    desk.send(numbers, **changed)
+    desk.wait(4)
+    assert len(desk.ledger.deliveries(first.id)) == 1, "the set of what it was before is not sent again"
+    _, second = desk.jobs()
+    replaced = None if changed else first.id
+    assert (second.state, second.predecessor) == (JobState.QUEUED, replaced)
+    assert {file.name for file in second.files} == {
+        desk.spool.instance_file("2.25.20", f"2.25.20.{n}").name for n in numbers
+    }
 
 
 def test_no_patient_and_no_uid_in_any_log(desk, caplog):

@@ -60,6 +60,29 @@ def test_lines_of_a_list_say_whose_they_are(ledger, new_job):
     assert ledger.job_lines(patient_id="4712") == []
 
 
+def test_a_line_says_why_a_set_has_not_arrived_yet(ledger, new_job, spool):
+    job = new_job()
+    with ledger.begin() as conn:
+        ledger.move_job(conn, job.id, JobState.CONTOURING)
+        file = spool.job_folder(job.id) / "rtstruct.dcm"
+        made = [
+            ledger.create_delivery(
+                conn, job_id=job.id, destination=name, file=file, sop_instance_uid=f"2.25.{number}"
+            )
+            for number, name in enumerate(("eclipse", "archive"))
+        ]
+        ledger.move_job(conn, job.id, JobState.DELIVERING)
+    for sentence in ("Nothing answers.", "Out of space."):
+        n = ledger.start_attempt(made[0].id)
+        ledger.finish_attempt(
+            made[0].id, n, status=None, code="delivery.x", sentence=sentence, state=DeliveryState.RETRYING
+        )
+    (line,) = ledger.job_lines()
+    assert line.retried == ("eclipse: Out of space.",)
+    ledger.start_attempt(made[0].id)
+    assert ledger.job_lines()[0].retried == ()
+
+
 def test_series_that_nobody_asked_to_contour_are_listed(ledger, new_job, received, identity):
     new_job("2.25.1")
     with ledger.begin() as conn:

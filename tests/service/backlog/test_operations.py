@@ -208,6 +208,18 @@ def test_a_set_is_sent_again_once_however_often_one_asks_meanwhile(ledger, clien
     assert client.under_way() == {deliver_key(first.id)}
 
 
+def test_a_set_that_waits_for_its_next_attempt_is_sent_now_if_one_asks(ledger, client, sending, operations):
+    job, (made,) = sending(DeliveryState.RETRYING)
+    assert client.under_way() == {deliver_key(made.id)}  # in a minute
+    assert operations.resend(job.id, "d0").id == made.id
+    assert client.under_way() == {deliver_key(made.id, 1, 2)}
+    assert client.counts()["deliver"]["delayed"] == 0
+    assert (ledger.delivery(made.id).state, ledger.delivery(made.id).next_at) == (DeliveryState.WAITING, None)
+    assert [event.who for event in ledger.story(job.id).events][-1] == "anna"
+    with pytest.raises(LedgerRefused, match="resend"):
+        operations.retry(job.id)
+
+
 def test_a_set_goes_to_another_destination_with_a_file_made_for_it(
     ledger, client, sending, spool, operations
 ):
@@ -217,6 +229,17 @@ def test_a_set_goes_to_another_destination_with_a_file_made_for_it(
     new = operations.resend(job.id, "raystation", file, "2.25.99")
     assert (new.file, new.sop_instance_uid, new.state) == (file, "2.25.99", DeliveryState.WAITING)
     assert client.under_way() == {deliver_key(new.id)}
+
+
+def test_what_is_held_beside_what_was_sent_on_purpose_can_still_be_released(ledger, sending, operations):
+    job, (_, other) = sending(DeliveryState.HELD, DeliveryState.HELD, job_state=JobState.HELD)
+    sent = operations.resend(job.id, "d0")
+    n = ledger.start_attempt(sent.id)
+    how = {"status": 0, "code": "delivery.stored", "sentence": "Stored."}
+    ledger.finish_attempt(sent.id, n, state=DeliveryState.DELIVERED, **how)
+    assert ledger.job(job.id).state is JobState.HELD
+    operations.release(job.id)
+    assert ledger.delivery(other.id).state is DeliveryState.WAITING
 
 
 def test_what_the_engine_gave_up_has_failed_visibly(ledger, queued, sending, operations):

@@ -9,9 +9,9 @@ import yaml
 from evaluation_cases import write_bundle, write_data
 from typer.testing import CliRunner
 
-from models.card import read_card
+from models.cards.card import read_card
 from models.networks import NETWORKS
-from models.training.recipe_book import RecipeInvalid
+from models.training.recipes.recipe_book import RecipeInvalid
 from service.__main__ import application
 from service.command_line import comparison
 from service.errors import DataRefused, ModelRefused
@@ -42,7 +42,7 @@ def runs(monkeypatch):
         assert result.exit_code == 0, result.output
 
     monkeypatch.setattr(comparison, "_run", run)
-    monkeypatch.setattr("models.training.evaluation_run.why_no_pictures", lambda: "not now")
+    monkeypatch.setattr("models.evaluation.run.why_no_pictures", lambda: "not now")
     return found
 
 

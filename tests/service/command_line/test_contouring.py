@@ -153,7 +153,7 @@ def test_a_folder_without_a_ct_makes_nothing(tmp_path: Path, config: Path) -> No
 
 
 def test_the_shipped_configuration_lists_every_structure_of_its_models(repository: Path) -> None:
-    from models.catalog import find_bundle
+    from models.cards.catalog import find_bundle
 
     protocols = yaml.safe_load((repository / "config.yaml").read_text())["protocols"]
     assert list(protocols) == ["external", "pelvis-ct"]

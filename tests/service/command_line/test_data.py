@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from models.training.data_set import Case, DataSet, DataSetWriter
+from models.data_sets.data_set import Case, DataSet, DataSetWriter
 from models.volume import CtVolume
 from service.command_line.data import app
 from service.dicom.patient_grids import patient_grid

@@ -6,7 +6,7 @@ import pytest
 from training_export import BALLS, export, renamed
 from typer.testing import CliRunner
 
-from models.training.data_set import DataSet
+from models.data_sets.data_set import DataSet
 from service.command_line.data import app
 from service.errors import DataRefused
 

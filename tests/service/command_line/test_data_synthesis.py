@@ -13,10 +13,15 @@ import pytest
 from phantom_in_box import drawn_map, template_of, write_label_map
 from typer.testing import CliRunner, Result
 
-from models.training import template_fit
-from models.training.data_set import DataSet
-from models.training.phantom import pelvic_phantom
-from models.training.tissue_maps import Tissue, read_tissue_map, tissue_map_names, write_tissue_maps
+from models.data_sets.data_set import DataSet
+from models.synthetic_ct.label_maps import template_fit
+from models.synthetic_ct.phantoms.phantom import pelvic_phantom
+from models.synthetic_ct.tissues.tissue_maps import (
+    Tissue,
+    read_tissue_map,
+    tissue_map_names,
+    write_tissue_maps,
+)
 from service.__main__ import application
 from service.errors import DataRefused
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from models.training.phantom import NEVER_TRAINED_FROM_SEED
+from models.synthetic_ct.phantoms.phantom import NEVER_TRAINED_FROM_SEED
 from service.command_line import demo, demonstration
 from service.config.reader import parse
 from service.errors import DeliveryFailed

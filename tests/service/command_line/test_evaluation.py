@@ -17,8 +17,8 @@ WHY = "There are no pictures because it is so."
 @pytest.fixture(autouse=True)
 def no_pictures(monkeypatch):
     """They take seconds, and ``test_evaluation_run`` looks at them."""
-    for place in ("evaluation_run", "evaluation_pictures"):
-        monkeypatch.setattr(f"models.training.{place}.why_no_pictures", lambda: WHY)
+    for place in ("run", "pictures"):
+        monkeypatch.setattr(f"models.evaluation.{place}.why_no_pictures", lambda: WHY)
 
 
 @pytest.fixture

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from models.card import read_card
-from models.catalog import SHIPPED
+from models.cards.card import read_card
+from models.cards.catalog import SHIPPED
+from models.data_sets.data_set import Case, DataSetWriter
 from models.networks import NETWORKS
-from models.training.data_set import Case, DataSetWriter
 from models.volume import CtVolume
 from service.command_line.models import app
 from service.dicom.patient_grids import patient_grid

@@ -12,11 +12,11 @@ import yaml
 from small_cases import block, case_of, data_of, recipe_for
 from typer.testing import CliRunner
 
-from models.card import read_card
-from models.catalog import find_bundle
+from models.cards.card import read_card
+from models.cards.catalog import find_bundle
+from models.cards.weights import save_weights
 from models.networks import build
-from models.training.bundle_writer import plain
-from models.weights import save_weights
+from models.training.bundles.bundle_writer import plain
 from service.command_line.training import app
 from service.errors import DataRefused, ModelRefused
 

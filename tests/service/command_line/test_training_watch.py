@@ -8,11 +8,11 @@ import time
 
 import pytest
 
-from models.card import BundleError
-from models.training.lessons import Look
-from models.training.processes import Processes
+from models.cards.card import BundleError
+from models.training.learning.lessons import Look
+from models.training.learning.processes import Processes
+from models.training.learning.trainer import Told
 from models.training.refusals import TrainingRefused
-from models.training.trainer import Told
 from service.command_line.training_watch import refusals, watched
 from service.errors import DataRefused, ModelRefused
 

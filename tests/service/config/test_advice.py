@@ -51,6 +51,25 @@ def test_a_route_without_destination(mode, is_warned, edited, warned):
     assert [key for key, _ in found] == (["routes[0]"] if is_warned else [])
 
 
+@pytest.mark.parametrize("modality", ["MR", '"!CT"', "[MR, PT]", "{absent: true}"])
+def test_a_route_for_anything_but_ct(modality, edited, warned):
+    key, sentence = only(warned(edited("{Modality: CT}", f"{{Modality: {modality}}}")))
+    assert (key, sentence) == (
+        "routes[0].when.Modality",
+        "does not match CT, the only modality there is a model for",
+    )
+
+
+@pytest.mark.parametrize("modality", ["ct", '"*"', "[MR, CT]", "{absent: false}"])
+def test_a_route_for_ct_among_others(modality, edited, warned):
+    assert warned(edited("{Modality: CT}", f"{{Modality: {modality}}}")) == []
+
+
+def test_a_folder_of_bundles_that_is_not_there(edited, warned):
+    found = warned(edited("port: 11112", "bundles: [./nowhere]"))
+    assert found == [("node.bundles[0]", "./nowhere is no folder")]
+
+
 def test_a_model_whose_extra_is_not_installed(good, warned, monkeypatch):
     monkeypatch.setattr(advice, "missing_extra", lambda card: "nnunet")
     key, sentence = only(warned(good))

@@ -72,8 +72,8 @@ def test_a_name_of_more_than_sixteen_characters_is_refused(with_model, mistakes)
     ],
 )
 def test_roi_names_of_one_protocol_differ_ignoring_case(structures, with_model, mistakes):
-    (found,) = mistakes(with_model(structures), bundles=True)
-    assert "the same ROI name as on line 12 ignoring case" in found
+    found = mistakes(with_model(structures), bundles=True)
+    assert sum("the same ROI name as on line 12 ignoring case" in one for one in found) == 1
 
 
 def test_left_renamed_right_and_right_renamed_left_is_two_names(with_model, read):
@@ -82,6 +82,34 @@ def test_left_renamed_right_and_right_renamed_left_is_two_names(with_model, read
     assert [(key, structure.name) for key, structure in structures.items()] == [
         ("Femur_Head_L", "Hip_L"), ("Femur_Head_R", "Hip_R"),
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "name", ["Hip_R", "hip right", "HipR", "Hueftkopf re", "Hueftkopf_rechts", "股骨头右"]
+)
+def test_no_left_structure_is_called_right(name, with_model, mistakes):
+    (found,) = mistakes(with_model(f"{{Femur_Head_L: {{name: {name}}}}}"), bundles=True)
+    assert f"'{name}' says right and is the name of Femur_Head_L; allowed: a name that says left" in found
+
+
+@pytest.mark.parametrize("name", ["Hip_L", "Caput femoris", "RLL_left", "Hip_R_or_L", "R5", "左股骨头"])
+def test_a_name_may_say_its_own_side_or_none(name, with_model, mistakes):
+    assert mistakes(with_model(f"{{Femur_Head_L: {{name: {name}}}}}"), bundles=True) == ()
+
+
+@pytest.mark.parametrize(
+    ("derived", "wrong"),
+    [
+        ("Femur_R_PRV: {of: Femur_Head_L, margin: 5}", "derived.Femur_R_PRV: 'Femur_R_PRV' says right"),
+        ("PRV: {of: Femur_Head_L, margin: 5, name: PRV_R}", "derived.PRV.name: 'PRV_R' says right"),
+        ("Femora: {of: [Femur_Head_L, Femur_Head_R], name: Femora_R}", None),
+        ("Femur_L_PRV: {of: Femur_Head_L, margin: 5}", None),
+    ],
+)
+def test_what_is_made_of_a_left_structure_is_not_called_right(derived, wrong, with_model, mistakes):
+    both = "{Femur_Head_L: , Femur_Head_R: }"
+    found = mistakes(with_model(f"{both}, derived: {{{derived}}}"), bundles=True)
+    assert [wrong in one for one in found] == ([] if wrong is None else [True])
 
 
 def test_a_protocol_without_structures_gets_every_one_of_its_model(edited, tmp_path):

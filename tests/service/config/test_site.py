@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from models.catalog import find_bundle
+from models.cards.catalog import find_bundle
 from service.config.advice import warnings_of
 from service.config.reader import LoadedSite, load
 from service.config.route_section import Route

@@ -96,7 +96,7 @@ def test_one_slice_with_a_fraction_makes_the_whole_volume_float32(tmp_path):
     assert np.array_equal(volume.hu[2], HU[2].astype(np.float32))
 
 
-@pytest.mark.parametrize("kind", ["OD", "Z_EFF", "ED", "PCT"])
+@pytest.mark.parametrize("kind", ["OD", "Z_EFF", "ED", "PCT", "ed"])
 def test_images_in_other_units_are_refused(tmp_path, kind):
     assert refusal(series(tmp_path, RescaleType=kind)).code == "series.not-hounsfield"
 
@@ -162,6 +162,17 @@ def test_ct_numbers_stop_at_the_ends_of_int16(tmp_path, signed, intercept, raw, 
 )
 def test_pixels_stored_otherwise_are_refused(tmp_path, values):
     assert refusal(series(tmp_path, **values)).code == "series.pixel-format"
+
+
+@pytest.mark.parametrize("syntax", [JPEGLSLossless, JPEG2000Lossless, JPEGLosslessSV1])
+def test_a_compressed_image_whose_high_bit_contradicts_its_stored_bits_is_refused(tmp_path, syntax):
+    values = {"PixelRepresentation": 0, "BitsStored": 12, "HighBit": 11}
+    files = series(tmp_path, syntax=syntax, **values, PixelData=stored([0, 1024, 4095], "<u2"))
+    for file in files:
+        ds = pydicom.dcmread(file)
+        ds.HighBit = 15  # a codestream of twelve bits, read so, had CT numbers a sixteenth of what they are
+        ds.save_as(file)
+    assert refusal(files).code == "series.pixel-format"
 
 
 # Padding

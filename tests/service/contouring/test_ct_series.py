@@ -14,6 +14,7 @@ import pytest
 from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRBigEndian, MRImageStorage
 
+from models.volume import Severity
 from service.contouring.ct_series import CtSeries, Limits
 from service.dicom.ct_writer import SyntheticPatient, uid_of, write_ct, write_instance
 from service.dicom.patient_grids import ORIENTATIONS, patient_grid, rotated, sample_hu, stacked_grid
@@ -296,6 +297,33 @@ def test_two_different_slices_of_one_uid_are_refused(tmp_path):
     assert refusal(files).code == "series.duplicate-instance"
 
 
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"AcquisitionNumber": ("1", "2")},
+        {"ConvolutionKernel": ("Br38", "Br64")},
+        {"ContrastBolusAgent": ("", "X")},
+    ],
+)
+def test_two_scans_that_lie_between_one_another_wait_for_a_person(tmp_path, values):
+    def alternate(k, ds):
+        for keyword, pair in values.items():
+            setattr(ds, keyword, pair[k % 2])
+        return ds
+
+    (finding,) = CtSeries.read(series(tmp_path, alternate)).findings
+    assert (finding.code, finding.severity) == ("ct.acquisitions-interleaved", Severity.HOLD)
+
+
+@pytest.mark.parametrize("numbers", [range(12, 0, -1), [1] * 5 + [2] * 4 + [3] * 3])
+def test_blocks_that_were_scanned_one_after_the_other_are_one_ct(tmp_path, numbers):
+    def block(k, ds):
+        ds.AcquisitionNumber = numbers[k]
+        return ds
+
+    assert CtSeries.read(series(tmp_path, block)).findings == ()
+
+
 def test_a_localizer_is_left_out_and_told(tmp_path):
     files = series(tmp_path)
     values = {
@@ -305,6 +333,18 @@ def test_a_localizer_is_left_out_and_told(tmp_path):
     read = CtSeries.read([*files, again(files[0], "localizer", **values)])
     assert codes(read) == ["ct.localizers-left-out"]
     assert len(read.references) == 12
+
+
+def test_slices_that_call_themselves_localizers_are_no_scouts_and_a_person_looks(tmp_path):
+    def lower_half(k, ds):
+        if k < 6:
+            ds.ImageType = LOCALIZER
+        return ds
+
+    read = CtSeries.read(series(tmp_path, lower_half))
+    assert len(read.references) == 6
+    (finding,) = read.findings
+    assert (finding.code, finding.severity) == ("ct.localizers-like-slices", Severity.HOLD)
 
 
 def test_a_localizer_may_be_of_another_size_and_lack_a_position(tmp_path):

@@ -11,12 +11,12 @@ import torch
 import yaml
 from typer.testing import CliRunner
 
-from models.catalog import find_bundle
-from models.monai_card import MonaiCard, Orientation, ScaleRange, Spacing, Window
-from models.nnunet_card import NnunetArchitecture, NnunetCard, Resampling
-from models.nnunet_networks import PlannedUnet
+from models.cards.catalog import find_bundle
+from models.cards.monai_card import MonaiCard, Orientation, ScaleRange, Spacing, Window
+from models.cards.nnunet_card import NnunetArchitecture, NnunetCard, Resampling
+from models.cards.weights import save_weights
+from models.runtimes.nnunet_networks import PlannedUnet
 from models.volume import Grid
-from models.weights import save_weights
 from service.command_line.models import app
 from service.config.reader import parse
 from service.contouring.roi_items import roi_item

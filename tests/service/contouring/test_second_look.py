@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from models.card import StructureCard, read_card
+from models.cards.card import StructureCard, read_card
 from models.volume import Finding, Grid, Provenance, Segmentation, Severity, StructureField
 from service.config.protocol import Protocol
 from service.contouring.second_look import held_because, looked_at
@@ -72,6 +72,12 @@ def test_a_site_says_what_becomes_of_a_code_a_group_and_a_structure(card):
         "structures": {"Bladder": {"second_look": {"gaps": "stop"}}, "Rectum": None},
     }
     assert levels(judged(card, by_structure, BROKEN)) == {GAPS: Severity.STOP}
+
+
+def test_what_a_site_ignores_is_not_told_of_one_structure_or_of_any(card):
+    assert levels(judged(card, {"second_look": {"gaps": "ignore"}}, BROKEN)) == {}
+    of_one = {"structures": {"Rectum": {"second_look": {"gaps": "ignore"}}, "Bladder": None}}
+    assert levels(judged(card, of_one, BROKEN)) == {GAPS: Severity.HOLD}
 
 
 def test_what_is_stopped_is_left_out_with_a_sentence_and_nothing_is_made_of_it(card):

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import yaml
 
-from models.card import read_card
+from models.cards.card import read_card
 from models.volume import Grid, Severity
 from service.config.reader import parse
 from service.contouring.segment import ModelClient
@@ -288,7 +288,7 @@ PARENT = """
 import sys, threading
 from pathlib import Path
 import numpy as np
-from models.card import read_card
+from models.cards.card import read_card
 from models.volume import Grid
 from service.config.reader import load
 from service.contouring.segment import ModelClient

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime
 
+import pytest
+
 from models.volume import Finding, Provenance, Severity
 from service.contouring.set_texts import Replaced, SetTexts
 from service.contouring.structure_names import rois_named
@@ -88,6 +90,12 @@ def test_a_renamed_roi_says_which_structure_it_is() -> None:
     bladder, spine = rois_named(["Bladder", "Spine"])
     assert texts().roi_description(bladder, "Blase") == f"Structure: Bladder. {REVIEW}"
     assert texts().roi_description(spine, "Spine") == f"A local name: TG-263 has none for it. {REVIEW}"
+
+
+@pytest.mark.parametrize("name", ["Kidney_L", "VB_L5", "Lobulus_Novus"])
+def test_only_a_name_that_tg_263_is_known_to_lack_is_called_local(name: str) -> None:
+    (roi,) = rois_named([name])
+    assert texts().roi_description(roi, name) == REVIEW
 
 
 def test_what_concerns_every_structure_is_said_of_every_structure() -> None:

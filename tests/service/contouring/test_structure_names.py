@@ -65,6 +65,7 @@ def test_left_and_right_are_told_by_the_suffix_and_nothing_else():
         found = structure.laterality
         assert (found and found.value.meaning) == expected
     assert laterality_of("Colon") is None
+    assert laterality_of("VB_L") is None  # the lumbar vertebrae
     assert laterality_of("L") is None
 
 
@@ -85,7 +86,7 @@ def test_an_unknown_structure_gets_the_same_colour_every_time_and_a_type_from_it
     assert structure_named("Lobulus_Novus") == structure_named("Lobulus_Novus")
     assert structure_named("Lobulus_Novus").interpreted_type == "ORGAN"
     assert structure_named("CTVn_4500").interpreted_type == "CTV"
-    assert structure_named("Lobulus_Novus").local
+    assert structure_named("Lobulus_Novus").standing == "unchecked"
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from models.card import Card
+from models.cards.card import Card
 from service.config.reader import parse
 from service.contouring.warming import warm_models
 from service.errors import ModelRefused

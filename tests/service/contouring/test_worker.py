@@ -6,7 +6,6 @@ import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
 
-import pydicom
 import pytest
 import yaml
 from analytic_bundle import STRUCTURES
@@ -23,7 +22,7 @@ from service.contouring.contoured_ct import ContouredCt
 from service.contouring.object_files import sop_instance_uid
 from service.contouring.tries import TRIES, TRIES_IF_KILLED
 from service.dicom.ct_writer import SyntheticPatient
-from service.errors import SegmentationFailed, SpoolUnavailable, StructureSetInvalid
+from service.errors import SegmentationFailed, SpoolUnavailable
 
 
 @pytest.fixture
@@ -316,7 +315,7 @@ def test_a_disk_that_takes_nothing_is_waited_for_without_end_and_told_once(
     def full(_file: Path, _data: object) -> None:
         raise SpoolUnavailable("spool.unavailable", "The disk is full.")
 
-    monkeypatch.setattr("service.contouring.worker.write_once", full)
+    monkeypatch.setattr("service.contouring.job_files.write_once", full)
     payload, waits = job.id, []
     for _ in range(10):
         again = room.worker.contour(payload)
@@ -395,84 +394,3 @@ def test_findings_of_a_result_on_disk_are_not_lost(room: Room) -> None:
     read = JobResult.read(room.storage)
     assert read is not None
     assert dataclasses.astuple(read) == dataclasses.astuple(result)
-
-
-EVERYTHING = ["rtstruct", "segmentation", "segmentation-labelmap", "preview", "preview-pdf"]
-FILES = ["nifti", "nifti-structures"]
-
-
-def with_outputs(room: Room) -> None:
-    """A destination that gets DICOM objects, and a folder that gets files alone."""
-    room.loaded = room.configured(
-        {
-            "pacs": {**DESTINATIONS["tps"], "objects": EVERYTHING},
-            "export": {"folder": "export", "objects": FILES},
-        }
-    )
-
-
-def test_every_object_that_a_destination_gets_waits_under_a_uid_of_its_own(room: Room) -> None:
-    with_outputs(room)
-    job = room.job(room.ct(1), ("pacs", "export"))
-    assert room.worker.contour(job.id) is None
-    deliveries = room.ledger.deliveries(job.id)
-    assert [(each.destination, each.kind.value) for each in deliveries] == [
-        *(("pacs", kind) for kind in EVERYTHING),
-        *(("export", kind) for kind in FILES),
-    ]
-    assert len({each.sop_instance_uid for each in deliveries}) == 7
-    for each in deliveries:
-        assert sop_instance_uid(each.file) == each.sop_instance_uid
-        if each.kind.sop_class_uid is not None:
-            assert pydicom.dcmread(each.file).SOPClassUID == each.kind.sop_class_uid
-    assert len(room.engine.under_way()) == 7
-    assert room.told.codes == []
-
-
-def test_after_a_crash_the_objects_that_were_made_are_sent_and_not_others(room: Room, monkeypatch) -> None:
-    with_outputs(room)
-    job = room.job(room.ct(1), ("pacs", "export"))
-
-    def crash(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(room.worker, "_hand_over", crash)
-    with pytest.raises(KeyboardInterrupt):
-        room.worker.contour(job.id)
-    monkeypatch.undo()
-    folder = room.storage / "jobs" / job.id
-    before = {file: file.read_bytes() for file in folder.rglob("*.dcm")}
-    room.worker.contour(job.id)
-    assert room.models.asked == 1
-    assert {file: file.read_bytes() for file in folder.rglob("*.dcm")} == before
-    assert len(room.ledger.deliveries(job.id)) == 7
-
-
-def test_an_object_that_cannot_be_made_is_told_and_the_others_leave(room: Room, monkeypatch) -> None:
-    refusal = StructureSetInvalid("nifti.uneven-slices", "The slices are uneven.")
-
-    def refuse(*_: object, **__: object) -> None:
-        raise refusal
-
-    monkeypatch.setattr("service.contouring.object_files.write_nifti", refuse)
-    with_outputs(room)
-    job = room.job(room.ct(1), ("pacs", "export"))
-    room.worker.contour(job.id)
-    assert [each.kind.value for each in room.ledger.deliveries(job.id)] == EVERYTHING
-    assert room.told.codes == ["nifti.uneven-slices"] * 2
-    assert "nifti.uneven-slices" in [finding.code for finding in room.ledger.story(job.id).findings]
-    assert room.state(job)[0] is JobState.DELIVERING
-
-
-def test_a_job_of_which_nothing_can_be_made_fails_with_the_reason(room: Room, monkeypatch) -> None:
-    refusal = StructureSetInvalid("nifti.uneven-slices", "The slices are uneven.")
-
-    def refuse(*_: object, **__: object) -> None:
-        raise refusal
-
-    monkeypatch.setattr("service.contouring.object_files.write_nifti", refuse)
-    with_outputs(room)
-    job = room.job(room.ct(1), ("export",))
-    room.worker.contour(job.id)
-    assert room.state(job) == (JobState.FAILED, "nifti.uneven-slices")
-    assert room.ledger.deliveries(job.id) == []

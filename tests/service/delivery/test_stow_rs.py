@@ -105,7 +105,8 @@ def test_answers_without_sense_say_nothing(body: bytes) -> None:
 @pytest.fixture
 def service(tmp_path: Path) -> Callable[..., Service]:
     def make(url: str, *, tls: ClientTls | None = None, timeout: float = 10.0, **web: str) -> Service:
-        return Service(DicomWeb(url=url, **web), tmp_path, timeout, tls)
+        section = DicomWeb(url=url, **web)
+        return Service(section.studies_url, section, tmp_path, timeout, tls)
 
     return make
 

@@ -8,7 +8,7 @@ import pytest
 from reviewed_cases import case_on_disk
 from reviewed_structures import reviewed, write_down
 
-from models.catalog import find_bundle
+from models.cards.catalog import find_bundle
 from service.backlog.audit import AuditTrail
 from service.backlog.ledger import Ledger
 from service.config.reader import load

@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
+import socket
+import threading
+import time
+from contextlib import contextmanager, suppress
+
 import pytest
 from pydicom import Dataset
+from pydicom.datadict import dictionary_VR
+from pydicom.dataelem import RawDataElement
+from pydicom.tag import Tag
 from pydicom.uid import SecondaryCaptureImageStorage
 from retrieval_desk import STUDY, UID, slices
 
@@ -161,13 +169,135 @@ def test_an_archive_that_overlooks_the_patient_gives_his_only(node, told):
 def test_answers_without_end(node, told, monkeypatch):
     monkeypatch.setattr("service.retrieval.dimse_archive.MOST_ANSWERS", 50)
 
-    def endless(level, asked):
-        while True:
-            yield from told._matches(level, asked)
-
-    told.answers = endless
+    told.answers = endless(lambda level, asked: next(told._matches(level, asked)))
     (result,) = pulled(node)
     assert result.code == "archive.too-many-answers"
+
+
+def endless(answer):
+    def answers(level, asked):
+        while True:
+            yield answer(level, asked)
+
+    return answers
+
+
+def as_sent(answer, **values):
+    """With values that are sent byte for byte, as no library would write them."""
+    for keyword, value in values.items():
+        tag = Tag(keyword)
+        answer[tag] = RawDataElement(tag, dictionary_VR(tag), len(value), value, 0, True, True)
+    answer.set_original_encoding(True, True, answer._character_set)
+    return answer
+
+
+@pytest.mark.filterwarnings("ignore")  # pydicom's, of what a test makes on purpose
+def test_answers_that_nobody_can_read_are_counted_too(node, told, monkeypatch):
+    monkeypatch.setattr("service.retrieval.dimse_archive.MOST_ANSWERS", 50)
+
+    def unreadable(level, asked):
+        return as_sent(Dataset(), NumberOfSeriesRelatedInstances=b"many")
+
+    told.answers = endless(unreadable)
+    (result,) = pulled(node)
+    assert result.code == "archive.too-many-answers"
+
+
+def test_answers_that_come_so_slowly_that_nobody_sees_the_end(node, told, monkeypatch):
+    monkeypatch.setattr("service.delivery.query_retrieve._LONGEST_QUERY_TIMEOUTS", 0.02)  # of 10 s
+    begun = time.monotonic()
+
+    def slow(level, asked):
+        time.sleep(0.05)
+        return next(told._matches(level, asked))
+
+    told.answers = endless(slow)
+    (result,) = pulled(node)
+    assert result.code == "archive.too-many-answers"
+    assert time.monotonic() - begun < 20
+
+
+def test_longer_answers_than_any_memory_is_for(node, told, monkeypatch):
+    monkeypatch.setattr("service.delivery.query_retrieve._LARGEST_ANSWERS", 1 << 20)
+
+    def long(level, asked):
+        answer = next(told._matches(level, asked))
+        answer.TextValue = "x" * (1 << 19)
+        return answer
+
+    told.answers = endless(long)
+    (result,) = pulled(node)
+    assert result.code == "archive.too-large"
+
+
+def test_one_image_again_and_again(node, told, monkeypatch):
+    monkeypatch.setattr("service.delivery.query_retrieve._MOST_SUPERFLUOUS", 5)
+    told.gives = [slices(1) * 60]  # 25 are listened to
+    (result,) = pulled(node)
+    assert (result.code, node.files(), told.gets) == ("archive.too-many-answers", 1, 1)
+    assert node.watched.images <= 26
+
+
+def test_answers_at_another_level_than_was_asked(node, told):
+    def at_study_level(level, asked):
+        answer = Dataset()
+        answer.QueryRetrieveLevel = "STUDY"
+        answer.StudyInstanceUID = STUDY
+        yield answer
+
+    told.answers = at_study_level
+    (result,) = pulled(node)
+    assert (result.code, told.gets) == ("archive.answers-other", 0)
+
+
+@pytest.mark.filterwarnings("ignore")  # pydicom's, of what a test makes on purpose
+@pytest.mark.parametrize("uid", ["2." + "5" * 63, "2.25." + "9" * 5000, "2.25.20/../../etc"])
+def test_identifiers_that_are_none_are_not_asked_for(node, told, uid):
+    def with_uid(level, asked):
+        for answer in told._matches(level, asked):
+            yield as_sent(answer, SeriesInstanceUID=uid.encode() + b"\0" * (len(uid) % 2))
+
+    told.answers = with_uid
+    (result,) = pulled(node)
+    assert (result.code, told.gets) == ("archive.answers-other", 0)
+
+
+def test_a_patient_id_in_other_letters_is_asked_for_and_recognised(node, told):
+    told.holds = slices(10, SpecificCharacterSet="ISO_IR 144", PatientID="\u0416-1")
+    (result,) = pulled(node, Wanted(1, patient_id="\u0416-1"))
+    assert (result.code, result.pulled) == (None, 1)
+    asked = told.asked[0]
+    assert (asked.SpecificCharacterSet, asked.PatientID) == ("ISO_IR 192", "\u0416-1")
+
+
+@pytest.mark.filterwarnings("ignore")  # pydicom's, of what a test makes on purpose
+@pytest.mark.parametrize("character_set", [b"ISO_IR 999", b"ISO 2022 IR 87", b"\\\\\\\\", b"GB18030 "])
+def test_character_sets_that_are_none_or_another_match_nobody(node, told, character_set):
+    def answers(level, asked):
+        for answer in told._matches(level, asked):
+            yield as_sent(answer, SpecificCharacterSet=character_set, PatientID=b"\xff\xfe\x1b$B1")
+
+    told.answers = answers
+    (result,) = pulled(node, Wanted(1, patient_id="P1"))
+    assert result.code in ("archive.answers-other", "pull.not-found")
+    assert told.gets == 0
+
+
+def test_images_of_another_study_under_the_series_that_was_asked_for(node, told):
+    told.gives = [[*slices(9), *slices(1, first=9, StudyInstanceUID="2.25.99")]]
+    (result,) = pulled(node)
+    assert (result.code, node.files()) == ("instance.not-ordered", 9)
+
+
+def test_c_move_sends_another_series_than_was_asked_for(make_node, told):
+    archive = {"host": "127.0.0.1", "port": told.port, "retrieve": "move", "timeout_seconds": 2}
+    node = make_node(archive, senders={"PACS": None})
+    told.moves_to, told.gives = node.port, [slices(10, series="2.25.67")]
+    (result,) = pulled(node)
+    assert (result.code, result.images, node.files()) == ("archive.fewer-than-promised", 0, 0)
+    told.gives = [slices(10)]
+    (result,) = pulled(node)
+    assert (result.code, result.images) == (None, 10)
 
 
 def test_more_at_once_than_any_image_is(node, told, monkeypatch):
@@ -176,6 +306,61 @@ def test_more_at_once_than_any_image_is(node, told, monkeypatch):
     (result,) = pulled(node)
     assert result.code == "archive.too-large"
     assert node.files() == 0
+
+
+@contextmanager
+def dripping(port: int, whole: int):
+    """Passes on what an archive says, after ``whole`` bytes of a connection one by one, 20 in a second; its port."""
+    over = threading.Event()
+
+    def pump(source: socket.socket, target: socket.socket, drips: bool) -> None:
+        passed = 0
+        with suppress(OSError):
+            while data := source.recv(65536):
+                fast = len(data) if not drips else max(min(whole - passed, len(data)), 0)
+                target.sendall(data[:fast])
+                passed += fast
+                for number in data[fast:]:
+                    if over.wait(0.05):
+                        return
+                    target.sendall(bytes([number]))
+        with suppress(OSError):
+            target.shutdown(socket.SHUT_RDWR)
+
+    def serve() -> None:
+        with suppress(OSError):
+            while True:
+                ours, _ = listening.accept()
+                theirs = socket.create_connection(("127.0.0.1", port))
+                sockets.extend((ours, theirs))
+                for source, target, drips in ((ours, theirs, False), (theirs, ours, True)):
+                    threads.append(threading.Thread(target=pump, args=(source, target, drips)))
+                    threads[-1].start()
+
+    sockets: list[socket.socket] = []
+    threads: list[threading.Thread] = [threading.Thread(target=serve)]
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        threads[0].start()
+        try:
+            yield listening.getsockname()[1]
+        finally:
+            over.set()
+            listening.shutdown(socket.SHUT_RDWR)
+            for each in sockets:
+                each.close()
+            for each in threads:
+                each.join(10)
+
+
+def test_an_image_that_comes_byte_by_byte_is_not_waited_for(make_node, told):
+    told.holds = [ds for ds in slices(10)]
+    told.gives = [slices(10, PixelData=bytes(1 << 20))]
+    with dripping(told.port, 30_000) as port:  # queries pass whole, an image does not
+        node = make_node({"host": "127.0.0.1", "port": port, "timeout_seconds": 1, "tries": 1})
+        begun = time.monotonic()
+        (result,) = pulled(node)
+    assert (result.code, node.files()) == ("archive.no-response", 0)
+    assert time.monotonic() - begun < 60  # what was announced would have bought two hours
 
 
 def test_nothing_that_matches(node, told):

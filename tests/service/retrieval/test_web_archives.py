@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import base64
+import contextlib
+import gzip
 import io
+import itertools
 import json
 import ssl
 import threading
@@ -15,6 +18,7 @@ import pytest
 from certificates import Authority, Certificate
 from retrieval_desk import STUDY, UID, slices
 
+from service.arrival.intake import LONGEST_BYTES
 from service.retrieval.troubles import PullStopped
 from service.retrieval.wanted import Wanted
 from service.retrieval.web_archive import WebArchive
@@ -43,6 +47,8 @@ class ToldWeb:
         self.status = 200
         self.headers: dict[str, str] = {}
         self.body: bytes | None = None
+        self.goes_on: Iterator[bytes] | None = None
+        """Sent after the body until who asked has enough."""
         self.seen: list[tuple[str, str | None]] = []
         web = self
 
@@ -51,14 +57,15 @@ class ToldWeb:
                 web.seen.append((self.path, self.headers.get("Authorization")))
                 kind, body = web.answer(self.path)
                 self.send_response(web.status)
-                for name, value in {
-                    "Content-Type": kind,
-                    "Content-Length": str(len(body)),
-                    **web.headers,
-                }.items():
+                goes_on = web.goes_on if "?" not in self.path else None
+                length = {} if goes_on is not None else {"Content-Length": str(len(body))}
+                for name, value in {"Content-Type": kind, **length, **web.headers}.items():
                     self.send_header(name, value)
                 self.end_headers()
-                self.wfile.write(body)
+                with contextlib.suppress(OSError):
+                    self.wfile.write(body)
+                    for more in goes_on or ():
+                        self.wfile.write(more)
 
             def log_message(self, *_: object) -> None:
                 pass
@@ -209,6 +216,83 @@ def test_parts_that_are_no_dicom_files(pull, web):
     assert node.files() == 0
 
 
+def test_a_login_page_in_place_of_images(pull, web):
+    told = web.answer
+    web.answer = lambda target: told(target) if "?" in target else ("text/html", b"<html>Sign in</html>")
+    result, node = pull()
+    assert (result.code, node.files()) == ("archive.not-multipart", 0)
+    assert sum("?" not in path for path, _ in web.seen) == 1
+
+
+def test_parts_without_end(pull, web, monkeypatch):
+    monkeypatch.setattr("service.retrieval.web_archive._MOST_SUPERFLUOUS", 5)  # 25 are listened to
+    part = b"\r\n--b0\r\n\r\n" + file_of(slices(1)[0])
+    web.body, told = b"--b0\r\n\r\n" + file_of(slices(1)[0]), web.answer
+    web.answer = lambda target: told(target) if "?" not in target else queried(web, told, target)
+    web.goes_on = itertools.repeat(part)
+    result, node = pull()
+    assert (result.code, node.files()) == ("archive.too-many-answers", 1)
+
+
+def queried(web, told, target):
+    body, web.body = web.body, None
+    try:
+        return told(target)
+    finally:
+        web.body = body
+
+
+def test_one_part_without_end(pull, web, monkeypatch):
+    monkeypatch.setitem(LONGEST_BYTES, slices(1)[0].SOPClassUID, 1 << 20)
+    web.body, told = b"--b0\r\n\r\n", web.answer
+    web.answer = lambda target: told(target) if "?" not in target else queried(web, told, target)
+    web.goes_on = itertools.repeat(bytes(1 << 16))
+    result, node = pull()
+    assert (result.code, node.files()) == ("archive.broke-off", 0)
+
+
+def test_matches_without_end(pull, web, monkeypatch):
+    monkeypatch.setattr("service.retrieval.web_archive.MOST_ANSWERS", 50)
+    numbers = itertools.count()
+
+    def answers(target):
+        found = [
+            {TAGS["SeriesInstanceUID"]: {"vr": "UI", "Value": [f"2.25.{next(numbers)}"]}} for _ in range(20)
+        ]
+        return "application/dicom+json", json.dumps(found).encode()
+
+    web.answer = answers
+    result, _ = pull()
+    assert (result.code, len(web.seen)) == ("archive.too-many-answers", 3)
+
+
+def test_matches_one_by_one_for_longer_than_anybody_waits(pull, web, monkeypatch):
+    monkeypatch.setattr("service.retrieval.web_archive._LONGEST_QUERY_TIMEOUTS", 0.0)
+    web.page = 1
+    result, _ = pull()
+    assert result.code == "archive.too-many-answers"
+
+
+def test_what_is_packed_is_not_unpacked(pull, web):
+    web.headers, web.body = {"Content-Encoding": "gzip"}, gzip.compress(b"[" + b" " * 10_000_000 + b"]")
+    result, _ = pull()
+    assert result.code == "archive.not-dicom-json"
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_a_secret_does_not_go_where_an_archive_sends_us(pull, web, tmp_path, status):
+    (tmp_path / "secret").write_text("canary")
+    other = ToldWeb()
+    try:
+        web.status, web.headers = status, {"Location": other.url}
+        result, _ = pull(token_file=str(tmp_path / "secret"))
+        assert (result.code, other.seen) == ("archive.redirects", [])
+        assert "canary" not in result.sentence
+        assert str(other._server.server_port) not in result.sentence
+    finally:
+        other.close()
+
+
 def test_https_by_the_authority_that_is_trusted_and_by_the_name_that_is_wanted(make_node, tmp_path):
     authority = Authority(tmp_path / "ca")
     service = ToldWeb(authority.sign("archive", names=("vna.example",)))
@@ -217,11 +301,18 @@ def test_https_by_the_authority_that_is_trusted_and_by_the_name_that_is_wanted(m
         "trusted_certificates": str(Authority(tmp_path / "other").certificate),
         "server_name": "vna.example",
     }
+    ended = ToldWeb(authority.sign("ended", days=-1))
     codes = []
     try:
-        for tls in (trusted | {"server_name": "vna.example"}, trusted, stranger, None):
+        for at, tls in (
+            (service, trusted | {"server_name": "vna.example"}),
+            (service, trusted),
+            (service, stranger),
+            (service, None),
+            (ended, trusted),
+        ):
             more = {"tls": tls} if tls is not None else {}
-            node = make_node({"retrieve": "wado", "url": service.url, **more})
+            node = make_node({"retrieve": "wado", "url": at.url, **more})
             source = WebArchive(node.loaded.site.archives["pacs"], node.classes)
             try:
                 codes += [each.code for each in node.run(source).pull([ROW])]
@@ -229,4 +320,7 @@ def test_https_by_the_authority_that_is_trusted_and_by_the_name_that_is_wanted(m
                 codes.append(stopped.code)
     finally:
         service.close()
-    assert codes == [None, "archive.tls-other-name", "archive.tls-not-trusted", "archive.tls-not-trusted"]
+        ended.close()
+    untrusted = "archive.tls-not-trusted"
+    assert codes == [None, "archive.tls-other-name", untrusted, untrusted, "archive.tls-expired"]
+    assert ended.seen == []

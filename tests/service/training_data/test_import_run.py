@@ -13,7 +13,7 @@ from drawn_structures import ball
 from pydicom.dataset import Dataset
 from training_export import BALLS, GRID, contours_of_roi, export, organs, renamed, write_set
 
-from models.training.data_set import DataSet, DataSetInvalid, DataSetWriter
+from models.data_sets.data_set import DataSet, DataSetInvalid, DataSetWriter
 from service.dicom.ct_writer import SyntheticPatient, uid_of
 from service.dicom.patient_grids import ORIENTATIONS, patient_grid, rotated, stacked_grid
 from service.errors import DataRefused

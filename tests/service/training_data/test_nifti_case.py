@@ -9,7 +9,7 @@ import pytest
 import SimpleITK as sitk
 from training_export import GRID, hu_of, organs
 
-from models.training.data_set import DataSet
+from models.data_sets.data_set import DataSet
 from service.training_data.case_drawing import Rules
 from service.training_data.import_report import ImportReport
 from service.training_data.import_run import ImportPlan, run_import

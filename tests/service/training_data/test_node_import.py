@@ -15,7 +15,7 @@ import sqlalchemy as sa
 import yaml
 from training_export import BALLS, export, renamed
 
-from models.training.data_set import DataSet
+from models.data_sets.data_set import DataSet
 from service.backlog import ledger_tables as tables
 from service.backlog.ledger import Ledger
 from service.backlog.records import Mode, PatientIdentity, ReceivedSeries, SeriesState

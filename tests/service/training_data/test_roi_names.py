@@ -49,6 +49,10 @@ def names() -> RoiNames:
         ("脊髄", "SpinalCord"),
         ("Spinal Canal", "SpinalCanal"),
         ("sigma", "Colon_Sigmoid"),
+        ("Vertebra_L5", "VB_L5"),
+        ("Vertebra_T1", "VB_T01"),
+        ("vertebrae_T12", "VB_T12"),
+        ("VB_T1", "VB_T01"),
     ],
 )
 def test_a_name_stands_for_a_structure(names, written, structure):

@@ -10,6 +10,7 @@ import pytest
 
 from service.backlog.audit import Deed
 from service.backlog.records import SeriesState
+from service.backlog.roles import Role
 from service.config.schema import json_schema
 from service.console.pages.plots import HEIGHT, bars_by_hour, points_of_day
 
@@ -81,6 +82,17 @@ def test_a_good_edit_shows_its_difference_is_saved_and_can_be_gone_back_from(des
     edits = [(e.who, e.facts) for e in desk.premises.audit.entries()
              if e.deed is Deed.CONFIGURATION and e.code == "config.edited"]  # fmt: skip
     assert edits == [("console:administrator", {"version": version(after), "before": version(before)})]
+
+
+def test_what_somebody_called_by_an_address_saved_can_be_gone_back_to(desk):
+    """Accounts of a provider of OpenID Connect often are addresses."""
+    name, before = "anna@hospital.example", file_of(desk)
+    desk.premises.accounts.vouched_for(name, Role.ADMINISTRATOR)
+    after = before.replace("name: all", "name: everything")
+    assert post(desk, "/configuration/save", name, text=after, base=version(before)).status_code == 200
+    earlier = re.findall(r'data-earlier="([^"]+)"', get(desk, "/configuration", name).text)
+    assert [name in each for each in earlier] == [True, False]
+    assert get(desk, f"/configuration/history/{earlier[0]}", name).text == after
 
 
 def test_two_who_edit_at_once_do_not_undo_each_other(desk):

@@ -18,7 +18,10 @@ SERVICE, MODELS = Path(service.__file__).parent, Path(models.__file__).parent
 SHOWN = ("arrival", "backlog", "console", "contouring", "delivery", "dicom", "node")
 """Packages whose refusals, findings and outcomes stand in the ledger or are answered to a page."""
 
-NOT_SHOWN = (MODELS / "training", MODELS / "adding", SERVICE / "backlog" / "backup.py")
+NOT_SHOWN = (
+    *(MODELS / part for part in ("adding", "data_sets", "evaluation", "synthetic_ct", "training")),
+    SERVICE / "backlog" / "backup.py",
+)
 """What only a command says, at a terminal."""
 
 PLACES = ("profiles.", "refusals.", "starts.", "code.")

@@ -1,0 +1,1 @@
+"""A model measured on the cases of a data set: figures, tables, pictures, one report."""

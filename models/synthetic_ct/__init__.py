@@ -1,0 +1,1 @@
+"""Synthetic CT with known labels: of procedural phantoms, and of patients of whom organs were drawn."""

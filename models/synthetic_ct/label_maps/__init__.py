@@ -1,0 +1,1 @@
+"""Label maps that somebody drew, completed to tissue maps of whole patients."""

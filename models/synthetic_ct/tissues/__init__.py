@@ -1,0 +1,1 @@
+"""Tissue maps, seen in new bodies and painted as CT numbers."""

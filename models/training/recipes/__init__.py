@@ -1,0 +1,1 @@
+"""Recipes: what decides what a network learns, read from YAML and overridden."""

@@ -1,0 +1,1 @@
+"""What is learned from the cases of a data set: prepared, sampled, changed by chance."""
