@@ -1,5 +1,5 @@
 # Two commands: `make demo` runs the main job, `make test` runs every test. Each installs what it needs.
-.PHONY: setup demo test bench check format docs fuzz peers-table hosts chaos power-loss evaluation false-alarms second-look runtimes
+.PHONY: setup demo test bench check format docs fuzz peers-table hosts chaos power-loss evaluation databases false-alarms second-look runtimes
 
 setup:
 	@setup/environment.sh
@@ -39,6 +39,12 @@ chaos: setup
 evaluation: setup
 	@setup/debian.sh
 	EVALUATION=long .venv/bin/pytest -m evaluation tests/acceptance/test_evaluation_end_to_end.py
+
+# Reviews, the look by night, shadows and what follows the structure set: whole nodes on SQLite and on PostgreSQL.
+databases: setup
+	@setup/debian.sh
+	DELINEATE_EVERY_DATABASE=1 .venv/bin/pytest $(addprefix tests/acceptance/test_,set_leaves_first.py reviews_come_back.py \
+		shadow_holds_nobody_up.py evaluation_end_to_end.py)
 
 # Models from elsewhere beside the programs that made them: nnU-Net and MONAI in an environment of their own (2.8 GB).
 runtimes: setup

@@ -144,7 +144,7 @@ def blended(  # noqa: PLR0913 - what inference needs, each by its name
     dense, air = _without_air(look.hu, places)
     for first in range(0, len(dense), batch):
         group = dense[first : first + batch]
-        shown = torch.stack([network_input(look.hu, place, card) for place in group])
+        shown = network_inputs(look.hu, group, card)
         with torch.autocast(shown.device.type, precision, enabled=precision != torch.float32):
             logits = network(shown)
         blend.add(group, logits if card.dimensions == 3 else logits[:, :, None])
@@ -157,7 +157,11 @@ def blended(  # noqa: PLR0913 - what inference needs, each by its name
 
 def _without_air(large: Tensor, places: Sequence[Tile]) -> tuple[Sequence[Tile], Sequence[Tile]]:
     """Tiles to be shown, at least one, and tiles in which there is nothing but air."""
-    densest = torch.stack([large[place].amax() for place in places]).cpu()
+    run = _slices_in_a_row(places)
+    if run is None:
+        densest = torch.stack([large[place].amax() for place in places]).cpu()
+    else:
+        densest = large[run].amax(dim=(1, 2)).cpu()
     dense = [place for place, hu in zip(places, densest.tolist(), strict=True) if hu > _AIR_HU] or places[:1]
     shown = {(z.start, y.start, x.start) for z, y, x in dense}
     return dense, [p for p in places if (p[0].start, p[1].start, p[2].start) not in shown]
@@ -177,6 +181,11 @@ class _Blend:
         parts = logits.softmax(1, torch.float32) if self._softmax else logits.float().sigmoid()
         if self._total is None:
             self._total = torch.zeros((parts.shape[1], *self._sums.shape), device=parts.device)
+        run = _slices_in_a_row(places)
+        if run is not None:  # one step for all of them, with the same sums
+            self._total[(slice(None), *run)].addcmul_(parts[:, :, 0].transpose(0, 1), self._weights)
+            self._sums[run] += self._weights
+            return
         for place, part in zip(places, parts, strict=True):
             self._total[(slice(None), *place)].addcmul_(part, self._weights)
             self._sums[place] += self._weights
@@ -205,6 +214,28 @@ def network_input(hu: Tensor, place: Tile, card: InputCard) -> Tensor:
     return slices_as_channels(
         hu[(slice(None), *place[1:])], place[0].start, card.context_slices, card.channels
     )
+
+
+def network_inputs(hu: Tensor, places: Sequence[Tile], card: InputCard) -> Tensor:
+    """:func:`network_input` of several tiles, ``(n, ...)``; of slices that follow one another in one go."""
+    run = _slices_in_a_row(places)
+    if run is None or card.dimensions == 3:
+        return torch.stack([network_input(hu, place, card) for place in places])
+    half = card.context_slices // 2
+    at = torch.arange(run[0].start, run[0].stop, device=hu.device)[:, None]
+    numbers = (at + torch.arange(-half, half + 1, device=hu.device)).clamp(0, len(hu) - 1)  # (n, context)
+    near = hu[(slice(None), *run[1:])][numbers]  # (n, context, y, x)
+    return channels(near[:, :, None], card.channels).flatten(1, 3)  # (n, context * channels, y, x)
+
+
+def _slices_in_a_row(places: Sequence[Tile]) -> Tile | None:
+    """The box of all tiles where each is the next slice of the one before; None where they are not."""
+    first, last = places[0], places[-1]
+    if last[0].stop - first[0].start != len(places):
+        return None
+    if any(place[1:] != first[1:] or place[0].stop != first[0].stop + i for i, place in enumerate(places)):
+        return None
+    return slice(first[0].start, last[0].stop), first[1], first[2]
 
 
 def slices_as_channels(hu: Tensor, at: int, context_slices: int, wanted: Sequence[Channel]) -> Tensor:

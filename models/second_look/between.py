@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import combinations
 from typing import Final
 
@@ -23,11 +23,23 @@ _ORDER_MM: Final = 10.0  # centres that training cases never had so close are in
 _METAL_CM3: Final = 0.3
 _SHARED_CM3: Final = 3.0
 _SHARED_PART: Final = 0.05
+_BEYOND_BORDER: Final = 0.2  # 3 mm of doubt along all of a border are less of the smaller one
+_BEYOND_BONE: Final = 0.1  # bone has a sharp border: 2 mm of doubt along a joint are less
 _OUTSIDE_CM3: Final = 1.0
 _OUTSIDE_PART: Final = 0.02
 _FROM_EXTERNAL: Final = 0.05  # more of External than this outside itself is External's fault
 _MOST_OTHERS: Final = 0.4  # as seen from so many of the others a place must be odd to be told
+_ORDERS: Final = ("structure.order-wrong", "structure.order-unusual")
 _AXES: Final = (("to the left of", "to the right of"), ("behind", "in front of"), ("above", "below"))
+
+_ORDERED_AXES: Final[Mapping[str, tuple[int, ...]]] = {
+    **dict.fromkeys(
+        ("Femur_Head_L", "Femur_Head_R", "Femur_L", "Femur_R", "Bone_Pelvic_L", "Bone_Pelvic_R", "Sacrum"),
+        (0, 1, 2),
+    ),
+    **dict.fromkeys(("Bladder", "Rectum", "Prostate"), (0, 1)),  # a bladder of 800 ml is as high as S1
+}
+"""Axes (x, y, z) along which the order of two of these is the same in everybody, however full they are."""
 
 APART: Final = frozenset(
     {
@@ -37,6 +49,10 @@ APART: Final = frozenset(
     }
 )  # fmt: skip
 """Organs and bones of which no two can be in one place."""
+
+_BONES: Final = frozenset(
+    {"Femur_Head_L", "Femur_Head_R", "Bone_Pelvic_L", "Bone_Pelvic_R", "Sacrum", "Spine", "SpinalCanal"}
+)
 
 
 def check_sides(seen: Sequence[Seen]) -> Iterator[Noticed]:
@@ -88,7 +104,7 @@ def _blamed(odd: dict[str, dict[str, Noticed]], asked: Mapping[str, int]) -> Ite
     """The worst is told and taken out, with those as bad as seen from it, until nothing odd is left."""
 
     def share(name: str) -> tuple[float, int]:
-        orders = sum(each.code == "structure.order-wrong" for each in odd[name].values())
+        orders = sum(each.code in _ORDERS for each in odd[name].values())
         return len(odd[name]) / asked[name], orders
 
     while odd:
@@ -96,7 +112,7 @@ def _blamed(odd: dict[str, dict[str, Noticed]], asked: Mapping[str, int]) -> Ite
         alike = [other for other in odd[worst] if share(other) == share(worst)]
         told = [(name, list(odd[name].values())) for name in (worst, *alike)]
         for name, of_pairs in told:
-            is_order = any(each.code == "structure.order-wrong" for each in of_pairs)
+            is_order = any(each.code in _ORDERS for each in of_pairs)
             if is_order or len(of_pairs) >= _MOST_OTHERS * asked[name]:
                 yield _told(name, of_pairs)
         for name, _ in told:
@@ -118,8 +134,10 @@ def _place_of(
 def _place(one: str, other: str, away_mm: FloatArray, usual: PlaceStatistics) -> Noticed | None:
     """What is odd about where ``one`` lies as seen from ``other``; its order before its distance."""
     ranges: tuple[Range, ...] = (usual.x_mm, usual.y_mm, usual.z_mm)
-    far: Noticed | None = None
-    for (more, less), value, (low, high) in zip(_AXES, away_mm.tolist(), ranges, strict=True):
+    odd: list[Noticed] = []
+    for axis, ((more, less), value, (low, high)) in enumerate(
+        zip(_AXES, away_mm.tolist(), ranges, strict=True)
+    ):
         if not is_beyond(value, widened((low, high), _PLACE_MM)):
             continue
         amounts = {"away_mm": value, "least_away_mm": low, "most_away_mm": high}
@@ -128,16 +146,22 @@ def _place(one: str, other: str, away_mm: FloatArray, usual: PlaceStatistics) ->
         usually = f"{least:.0f} to {most:.0f} mm"
         if (low > _ORDER_MM and value < 0) or (high < -_ORDER_MM and value > 0):
             sentence = f"{where}, where no training case has it ({usually})."
-            return Noticed("structure.order-wrong", sentence, one, amounts)
-        if far is None:
+            fixed = all(axis in _ORDERED_AXES.get(name, ()) for name in (one, other))
+            odd.append(Noticed(_ORDERS[0] if fixed else _ORDERS[1], sentence, one, amounts))
+        else:
             sentence = f"{where}; in the training cases {usually}."
-            far = Noticed("structure.place-beyond-training", sentence, one, amounts)
-    return far
+            odd.append(Noticed("structure.place-beyond-training", sentence, one, amounts))
+    return min(odd, key=_rank, default=None)
+
+
+def _rank(noticed: Noticed) -> int:
+    """An order that nobody has goes before one that no training case had, and that before a distance."""
+    return _ORDERS.index(noticed.code) if noticed.code in _ORDERS else len(_ORDERS)
 
 
 def _told(name: str, of_pairs: Sequence[Noticed]) -> Noticed:
     """One sentence for a structure: the order before the distance, and how many others say the same."""
-    first = min(of_pairs, key=lambda each: each.code != "structure.order-wrong")
+    first = min(of_pairs, key=_rank)
     more = len(of_pairs) - 1
     also = f" So it does as seen from {more} other structure{'s' if more > 1 else ''}." if more else ""
     return Noticed(first.code, f"{first.sentence}{also}", name, {**first.amounts, "others": float(more)})
@@ -156,10 +180,13 @@ def check_overlap(
         smaller = min(volumes, key=lambda name: volumes[name])
         larger = other if smaller == one else one
         if shared_cm3 > _SHARED_PART * volumes[smaller]:
+            most = _BEYOND_BONE if {smaller, larger} & _BONES else _BEYOND_BORDER
+            at_border = shared_cm3 <= most * volumes[smaller]
             sentence = (
                 f"{smaller} and {larger} share {shared_cm3:.1f} cm3, and cannot: one of them is wrong there."
             )
-            yield Noticed("structure.overlap", sentence, smaller, {"shared_cm3": shared_cm3})
+            code = "structure.overlap-at-border" if at_border else "structure.overlap"
+            yield Noticed(code, sentence, smaller, {"shared_cm3": shared_cm3})
 
 
 def _shared_cm3(one: StructureField, other: StructureField, mm3: FloatArray) -> float:
@@ -179,9 +206,13 @@ def _shared_cm3(one: StructureField, other: StructureField, mm3: FloatArray) -> 
 
 
 def check_external(
-    fields: Mapping[str, StructureField], names: Sequence[str], external: StructureField, grid: Grid
+    fields: Mapping[str, StructureField],
+    names: Sequence[str],
+    external: StructureField,
+    grid: Grid,
+    derived: Collection[str] = (),
 ) -> Iterator[Noticed]:
-    """What of each structure lies outside the outline of the body."""
+    """What of each structure lies outside the outline of the body; a margin of those ``derived`` may."""
     mm3 = grid.voxel_volumes_mm3()
     for name in names:
         if fields[name] is external:
@@ -190,7 +221,8 @@ def check_external(
         outside_cm3 = volume_cm3 - _shared_cm3(fields[name], external, mm3)
         if outside_cm3 > max(_OUTSIDE_CM3, _OUTSIDE_PART * volume_cm3):
             sentence = f"{outside_cm3:.1f} cm3 of {name} lie outside External."
-            yield Noticed("structure.outside-external", sentence, name, {"outside_cm3": outside_cm3})
+            which = "margin-outside" if name in derived else "outside"
+            yield Noticed(f"structure.{which}-external", sentence, name, {"outside_cm3": outside_cm3})
 
 
 def check_metal(

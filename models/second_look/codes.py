@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
-Level = Literal["note", "hold", "stop"]
+Level = Literal["ignore", "note", "hold", "stop"]
 
-ORDER: Final[tuple[Level, ...]] = ("note", "hold", "stop")
+ORDER: Final[tuple[Level, ...]] = ("ignore", "note", "hold", "stop")
 """From the mildest to the strictest."""
 
 
@@ -18,7 +18,8 @@ class Kind:
 
     Attributes:
         group: kinds that a site may want to treat alike; it may be named in place of its codes.
-        level: note, the finding is told; hold, the set waits for a person; stop, the structure is left out.
+        level: ignore, nobody is told; note, the finding is told; hold, the set waits for a person; stop, the
+            structure is left out.
         fixed: no site can have it any milder.
     """
 
@@ -39,20 +40,28 @@ KINDS: Final[Mapping[str, Kind]] = {
     "structure.cavities": Kind("shape", "note"),
     "structure.ends-abruptly": Kind("shape", "note"),
     "structure.slices-missing": Kind("gaps", "hold"),
+    "structure.gap-beyond-training": Kind("gaps", "note"),
     "structure.cut-by-field-of-view": Kind("field-of-view", "note"),
     "ct.body-cut": Kind("field-of-view", "note"),
     "region.partial": Kind("field-of-view", "note"),
     "structure.outside-external": Kind("external", "hold"),
+    "structure.margin-outside-external": Kind("external", "note"),
     "structure.overlap": Kind("overlap", "hold"),
+    "structure.overlap-at-border": Kind("overlap", "note"),
     "structure.order-wrong": Kind("place", "hold"),
+    "structure.order-unusual": Kind("place", "note"),
     "structure.place-beyond-training": Kind("place", "note"),
     "structure.uncertain": Kind("certainty", "note"),
     "structure.density-beyond-training": Kind("density", "note"),
     "structure.metal-nearby": Kind("metal", "note"),
-    "ct.numbers-unlike-training": Kind("ct", "hold"),
+    "ct.numbers-wrong": Kind("ct", "hold"),
+    "ct.numbers-unlike-training": Kind("ct", "note"),
     "ct.geometry-unlike-training": Kind("ct", "note"),
 }
-"""By code, those of :mod:`models.plausibility` too."""
+"""By code, those of :mod:`models.plausibility` too.
+
+What holds a set by default no patient has; what patients may have, though no training case had it, is told.
+"""
 
 GROUPS: Final[tuple[str, ...]] = tuple(dict.fromkeys(kind.group for kind in KINDS.values()))
 FIXED: Final[frozenset[str]] = frozenset(

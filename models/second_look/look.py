@@ -68,7 +68,8 @@ def second_look(contoured: Contoured, only: Collection[str] | None = None) -> tu
     found += check_overlap(contoured.fields, names, contoured.grid)
     external = contoured.fields.get(EXTERNAL)
     if external is not None:
-        found += check_external(contoured.fields, names, external, contoured.grid)
+        derived = {name for name in names if name not in contoured.cards}
+        found += check_external(contoured.fields, names, external, contoured.grid, derived)
     if only is not None:
         found = [each for each in found if each.structure in only]
     return tuple(found)

@@ -118,17 +118,22 @@ def _cavities(seen: Seen) -> Iterator[Noticed]:
 
 
 def _gaps(seen: Seen) -> Iterator[Noticed]:
-    """Slices without it between slices with it: what comes in parts or is cut off may have them."""
+    """Slices without it between slices with it: what comes in parts or is cut off may have them.
+
+    What is one piece in everybody cannot; how many slices lie between two loops of bowel is chance.
+    """
     usual = None if seen.usual is None else seen.usual.gap_slices
     if seen.cut or seen.card is None or (usual is None and seen.card.several_parts):
         return
     most = 0.0 if usual is None else usual[1]
     if seen.look.gap_slices > most:
+        in_one_piece = most == 0 and not seen.card.several_parts
+        code = "structure.slices-missing" if in_one_piece else "structure.gap-beyond-training"
         sentence = (
             f"{seen.name} is missing on {seen.look.gap_slices} of the slices between its first and its last."
         )
         amounts = {"gap_slices": float(seen.look.gap_slices), "most_gap_slices": most}
-        yield Noticed("structure.slices-missing", sentence, seen.name, amounts)
+        yield Noticed(code, sentence, seen.name, amounts)
 
 
 def _ends(seen: Seen) -> Iterator[Noticed]:

@@ -195,7 +195,7 @@ class Gathering:
         geometry = self._stack().geometry
         return ReceivedSeries(
             series_instance_uid=self.latest.series_instance_uid,
-            study_instance_uid=self.latest.study_instance_uid,
+            study_instance_uid=instances[0].study_instance_uid,  # whose identity the ledger shows too
             calling_ae_title=self.latest.calling_ae_title,
             called_ae_title=self.latest.called_ae_title,
             sender_address=self.latest.sender_address,

@@ -28,6 +28,7 @@ from service.backlog.review_records import (
 _SET: Final = tuple(field.name for field in fields(ReviewedSet))
 _STRUCTURE: Final = tuple(field.name for field in fields(ReviewedStructure) if field.name != "approval")
 _SAME_SLICE_MM: Final = 0.01
+_DECIDED: Final = ("APPROVED", "REJECTED")  # a draft takes the place of neither, whenever it comes
 
 
 class ReviewLedger(ReviewFileLedger):
@@ -262,8 +263,13 @@ def _settle_which_counts(conn: sa.Connection, job_id: str, structure: str) -> No
     """Mark all reviews of a structure but the one that counts."""
     t = tables.reviewed_structure
     same = (t.c.job_id == job_id) & (t.c.structure == structure)
-    rows = conn.execute(sa.select(t.c.id, t.c.received_at, t.c.measures).where(same)).all()
-    counts = max(rows, key=lambda row: (bool(row.measures), row.received_at, row.id))
+    s = tables.reviewed_set
+    query = sa.select(t.c.id, t.c.received_at, t.c.measures, s.c.approval).join(s, t.c.set_id == s.c.id)
+    rows = conn.execute(query.where(same)).all()
+    counts = max(
+        rows,
+        key=lambda row: (bool(row.measures), row.approval in _DECIDED, row.received_at, row.id),
+    )
     conn.execute(sa.update(t).where(same).values(superseded=t.c.id != counts.id))
 
 

@@ -38,6 +38,7 @@ _SILENT_SECONDS: Final = 60.0
 _LOW_DISK: Final = 2.0  # times the reserve, under which no image is taken any more
 _WANT_CONTOURING: Final = (JobState.QUEUED.value, JobState.CONTOURING.value)
 _WANT_SENDING: Final = (
+    DeliveryState.MAKING.value,
     DeliveryState.WAITING.value,
     DeliveryState.SENDING.value,
     DeliveryState.RETRYING.value,

@@ -26,7 +26,9 @@ _COLUMNS = ("at", "deed", "code", "who", "address", "succeeded", "job", "facts")
 def audit(
     since: Annotated[str | None, typer.Option(help="from this day or time on, e.g. 2026-11-01")] = None,
     until: Annotated[str | None, typer.Option(help="before this day or time")] = None,
-    config: Annotated[Path, typer.Option("--config", help="the configuration file")] = _DEFAULT,
+    config: Annotated[
+        Path, typer.Option("--config", envvar="DELINEATE_CONFIG", help="the configuration file")
+    ] = _DEFAULT,
     *,
     as_json: Annotated[bool, typer.Option("--json", help="one JSON document a line")] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="a table for spreadsheets")] = False,

@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 
-Config = Annotated[Path, typer.Option("--config", help="the configuration file", dir_okay=False)]
+Config = Annotated[
+    Path, typer.Option("--config", envvar="DELINEATE_CONFIG", help="the configuration file", dir_okay=False)
+]
 AsJson = Annotated[bool, typer.Option("--json", help="as one JSON document")]
 JobId = Annotated[str, typer.Argument(metavar="JOB", help="the job's id, from `delineate jobs`")]
 _DEFAULT = Path("config.yaml")

@@ -84,7 +84,8 @@ def print_story(story: Story, zone: str) -> None:
         console.print(table)
     for finding in story.findings:
         where = f"{finding.structure}: " if finding.structure else ""
-        console.print(f"{finding.severity.value.capitalize()}: {where}{finding.sentence}")
+        said = f"{finding.severity.value.capitalize()}: {where}{finding.sentence} ({finding.code})"
+        console.print(printable(said), soft_wrap=True)
     if story.deliveries:
         console.print(_deliveries_table(story, zone))
     events = Table("When", "What", "Why", "Who")

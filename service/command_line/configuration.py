@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 app = typer.Typer()
 
 _MISTAKES = 2
-_Config = Annotated[Path, typer.Option("--config", help="the configuration file")]
+_Config = Annotated[Path, typer.Option("--config", envvar="DELINEATE_CONFIG", help="the configuration file")]
 
 
 @app.command()

@@ -30,7 +30,10 @@ def contour(
     out: Annotated[Path, typer.Option(help="folder for the structure sets")],
     protocol: Annotated[list[str] | None, typer.Option(help="protocol; by default every one")] = None,
     config: Annotated[
-        Path | None, typer.Option(help="configuration; by default config.yaml here, else the shipped one")
+        Path | None,
+        typer.Option(
+            envvar="DELINEATE_CONFIG", help="configuration; by default config.yaml here, else the shipped one"
+        ),
     ] = None,
     tps_profile: Annotated[str, typer.Option(help="TPS profile of the structure sets")] = "generic",
     profile: Annotated[

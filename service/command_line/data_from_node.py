@@ -22,7 +22,9 @@ Validation = Annotated[float, typer.Option(min=0, max=1, help="share of the pati
 @app.command("from-node")
 def from_node(  # noqa: PLR0913, PLR0917 - each argument is one option of the command
     out: Annotated[Path, typer.Option(help="the data set: a new or empty folder", file_okay=False)],
-    config: Annotated[Path, typer.Option("--config", help="the configuration file")] = Path("config.yaml"),
+    config: Annotated[
+        Path, typer.Option("--config", envvar="DELINEATE_CONFIG", help="the configuration file")
+    ] = Path("config.yaml"),
     keep_aside: Aside = 0.2,
     validation: Validation = 0.15,
     since: Annotated[str | None, typer.Option(help="sets that came from this day or time on")] = None,

@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 
-Config = Annotated[Path, typer.Option("--config", help="the configuration file", dir_okay=False)]
+Config = Annotated[
+    Path, typer.Option("--config", envvar="DELINEATE_CONFIG", help="the configuration file", dir_okay=False)
+]
 _DEFAULT = Path("config.yaml")
 
 

@@ -25,7 +25,9 @@ app = typer.Typer()
 
 _NOT_ALL = 1
 _STOPPED = 3
-Config = Annotated[Path, typer.Option("--config", help="the configuration file", dir_okay=False)]
+Config = Annotated[
+    Path, typer.Option("--config", envvar="DELINEATE_CONFIG", help="the configuration file", dir_okay=False)
+]
 
 
 @app.command()

@@ -38,7 +38,9 @@ def quality(  # noqa: PLR0913, PLR0917 - one argument for each option
     commissioning: Annotated[
         Path | None, typer.Option(help="write the commissioning report, a PDF to be signed")
     ] = None,
-    config: Annotated[Path, typer.Option("--config", help="the configuration file")] = _DEFAULT,
+    config: Annotated[
+        Path, typer.Option("--config", envvar="DELINEATE_CONFIG", help="the configuration file")
+    ] = _DEFAULT,
 ) -> None:
     """Say how much of the node's contours reviewers left, by structure, protocol, sender and model version.
 

@@ -26,7 +26,9 @@ reviews_app = typer.Typer(
 )
 app.add_typer(reviews_app, name="reviews")
 
-Config = Annotated[Path, typer.Option("--config", help="the configuration file", dir_okay=False)]
+Config = Annotated[
+    Path, typer.Option("--config", envvar="DELINEATE_CONFIG", help="the configuration file", dir_okay=False)
+]
 Json = Annotated[bool, typer.Option("--json", help="as one JSON document")]
 _DEFAULT = Path("config.yaml")
 _SHOWN = ("dsc", "surface_dsc", "hd95_mm", "added_path_mm", "contours_untouched")

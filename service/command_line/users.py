@@ -22,7 +22,9 @@ app = typer.Typer()
 users_app = typer.Typer(help="Who may use the console: add, list, change, remove.", no_args_is_help=True)
 app.add_typer(users_app, name="users")
 
-Config = Annotated[Path, typer.Option("--config", help="the configuration file", dir_okay=False)]
+Config = Annotated[
+    Path, typer.Option("--config", envvar="DELINEATE_CONFIG", help="the configuration file", dir_okay=False)
+]
 Name = Annotated[str, typer.Argument(help="the account's name")]
 RoleOption = Annotated[Role, typer.Option("--role", help="what the person may do")]
 _DEFAULT = Path("config.yaml")

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
+from models.sides import side_of
 from service.config.criteria import AE_KEYS, CriterionInvalid, check_keyword, folded, read_entry
 from service.config.cross import Cross
 from service.config.document import Document
@@ -43,11 +44,17 @@ def cross_mistakes(document: Document) -> list[Mistake]:
 
 
 def _evaluation(cross: Cross) -> None:
-    """Only what is a destination can be asked."""
+    """Only what is a destination can be asked, and no synonym is on the other side."""
     names = cross.keys("destinations")
     for path, name in cross.texts("evaluation", "query", "destinations"):
         if name not in names:
             cross.say(path, f"found '{name}', no destination; allowed: {listed(names)}")
+    for structure in cross.keys("evaluation", "synonyms"):
+        for path, name in cross.texts("evaluation", "synonyms", structure):
+            if {side_of(structure), side_of(name)} == {"left", "right"}:
+                cross.say(
+                    path, f"'{name}' says the other side than {structure}; allowed: names of its own side"
+                )
 
 
 def _certificate(cross: Cross) -> None:

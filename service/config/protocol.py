@@ -78,8 +78,8 @@ class Protocol(Section):
     )
     second_look: SecondLook = Field(
         default_factory=dict,
-        description="what becomes of findings, by code or group: note, told; hold, the set waits for a "
-        "person; stop, the structure is left out (docs/second-look.md)",
+        description="what becomes of findings, by code or group: ignore, nobody is told; note, told; hold, "
+        "the set waits for a person; stop, the structure is left out (docs/second-look.md)",
     )
 
     @model_validator(mode="after")

@@ -34,7 +34,7 @@ SecondLook = Annotated[
     AfterValidator(_known),
     Field(
         json_schema_extra={
-            ALLOWED: f"note, hold or stop for {_SAYS}",
+            ALLOWED: f"ignore, note, hold or stop for {_SAYS}",
             "propertyNames": {"enum": list(_NAMES)},
         }
     ),

@@ -30,7 +30,7 @@ HELD: Final = "job.held-for-findings"
 
 _CUT: Final = "structure.cut-by-field-of-view"
 _LEFT_OUT: Final = "left out"
-_SEVERITIES: Final[Mapping[Level, Severity]] = {
+_SEVERITIES: Final[Mapping[Level, Severity]] = {  # what is to be ignored has none
     "note": Severity.WARNING,
     "hold": Severity.HOLD,
     "stop": Severity.STOP,
@@ -97,7 +97,8 @@ def _judged(segmentation: Segmentation, protocol: Protocol, noticed: Sequence[No
         if (each.code, each.structure) not in told
         and not (each.code == "structure.volume-beyond-training" and each.structure in unusual)
     ]
-    findings = [_with_level(each, protocol) for each in (*segmentation.findings, *further)]
+    judged = (_with_level(each, protocol) for each in (*segmentation.findings, *further))
+    findings = [each for each in judged if each is not None]
     for each in findings:
         if each.severity is Severity.STOP and each.structure is None:
             raise ModelRefused(each.code, each.sentence)
@@ -120,14 +121,19 @@ def _of_stopped(findings: Iterable[Finding], stopped: Collection[str | None]) ->
             yield each
 
 
-def _with_level(finding: Finding, protocol: Protocol) -> Finding:
-    """The finding with what becomes of it by the protocol; one that is only told stays as it is."""
+def _with_level(finding: Finding, protocol: Protocol) -> Finding | None:
+    """The finding with what becomes of it by the protocol; one that is only told stays as it is.
+
+    None if a site ignores it.
+    """
     wishes: list[Mapping[str, Level]] = [protocol.second_look]
     name = finding.structure or ""
     of_structure = protocol.derived.get(name) or protocol.structures.get(name)
     if of_structure is not None:
         wishes.insert(0, of_structure.second_look)
     level = level_of(finding.code, *wishes)
+    if level == "ignore":
+        return None
     if level is None or (level == "note" and finding.severity is Severity.NOTE):
         return finding
     return replace(finding, severity=_SEVERITIES[level])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from service.backlog.review_records import MatchedBy, SliceMeasures
@@ -51,18 +51,38 @@ def compare_sets(
     rois = list(drawn_rois(theirs, geometry))
     found = match(structures, rois, rules.synonyms, follows_ours=_follows(theirs, ours))
     explained = _explained(structures, found, geometry)
-    return [
+    compared = [
         _unmeasured(each, explained[each.structure], found.pairs.get(each.structure))
         if each.structure in explained
         else _measured(each, found.pairs[each.structure], geometry, rules)
         for each in structures
     ]
+    apart = {each.structure for each in compared if each.measures.get("dsc") == 0.0}
+    pairs = {
+        our.structure: (our, found.pairs[our.structure].roi) for our in structures if our.structure in apart
+    }
+    swapped = mismatches.swapped(pairs, geometry.grid)
+    return [_pointed_out(each, swapped.get(each.structure)) for each in compared]
 
 
 def sop_instance_uid(of: StructureSet) -> str:
     """Its SOP Instance UID."""
     with reading():
         return str(of.header.get("SOPInstanceUID") or "")
+
+
+def predecessors(of: StructureSet) -> list[str]:
+    """SOP Instance UIDs of the sets that it says came before it."""
+    with reading():
+        before = of.header.get("PredecessorStructureSetSequence", [])
+        return [str(item.get("ReferencedSOPInstanceUID")) for item in before]
+
+
+def is_of_another_patient(ours: StructureSet, theirs: StructureSet) -> bool:
+    """Whether both have a Patient ID, and not the same."""
+    with reading():
+        one, other = (str(each.header.get("PatientID") or "").strip() for each in (ours, theirs))
+    return bool(one and other) and one != other
 
 
 def is_as_it_was(ours: StructureSet, theirs: StructureSet) -> bool:
@@ -80,11 +100,7 @@ def is_as_it_was(ours: StructureSet, theirs: StructureSet) -> bool:
 
 
 def _follows(theirs: StructureSet, ours: StructureSet) -> bool:
-    own = sop_instance_uid(ours)
-    with reading():
-        before = theirs.header.get("PredecessorStructureSetSequence", [])
-        named = [str(item.get("ReferencedSOPInstanceUID")) for item in before]
-    return own in (sop_instance_uid(theirs), *named)
+    return sop_instance_uid(ours) in (sop_instance_uid(theirs), *predecessors(theirs))
 
 
 def _explained(
@@ -109,6 +125,11 @@ def _unusable(roi: DrawnRoi) -> Mismatch | None:
     if roi.is_resampled:
         return mismatches.resampled(roi)
     return None if roi.slices.polygons else mismatches.emptied(roi)
+
+
+def _pointed_out(of: Compared, why: Mismatch | None) -> Compared:
+    """What was measured stays: if the sides are wrong in our set, it is what the charts must show."""
+    return of if why is None else replace(of, code=why.code, sentence=why.sentence)
 
 
 def _unmeasured(our: OurStructure, why: Mismatch, pair: Pair | None) -> Compared:

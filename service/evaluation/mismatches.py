@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from typing import Final
 
 from models.volume import Grid
@@ -52,6 +53,31 @@ def emptied(roi: DrawnRoi) -> Mismatch:
     """The ROI is there and encloses nothing."""
     sentence = "The ROI is in the set and has no contour: the reviewer emptied it, or never filled it."
     return Mismatch("review.empty", sentence, roi.name)
+
+
+def swapped(apart: Mapping[str, tuple[OurStructure, DrawnRoi]], grid: Grid) -> dict[str, Mismatch]:
+    """Of structures whose ROIs lie elsewhere, those that lie in each other's place.
+
+    Args:
+        apart: structure and ROI that have no voxel in common, by structure.
+        grid: of the CT.
+    """
+    found: dict[str, Mismatch] = {}
+    for one, other in combinations(sorted(apart), 2):
+        (our, roi), (our_other, roi_other) = apart[one], apart[other]
+        if _is_same(our.roi, roi_other, grid) and _is_same(our_other.roi, roi, grid):
+            sentence = (
+                f"The ROIs of {one} and {other} lie in each other's place: they were exchanged, in our set "
+                "or in this one. Look at both; what was measured counts as it is."
+            )
+            found |= {one: Mismatch("review.swapped", sentence, roi.name)}
+            found |= {other: Mismatch("review.swapped", sentence, roi_other.name)}
+    return found
+
+
+def _is_same(one: DrawnRoi, other: DrawnRoi, grid: Grid) -> bool:
+    volume, other_volume, common = overlap(one.slices.polygons, other.slices.polygons, grid)
+    return bool(volume + other_volume) and 2 * common / (volume + other_volume) >= SAME_DSC
 
 
 class Unmatched:

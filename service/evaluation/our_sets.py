@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -25,6 +25,22 @@ _SETS: Final = "rtstruct-*.dcm"
 def contoured(jobs: Sequence[Job]) -> list[Job]:
     """Those of a CT's jobs whose contours may be judged: no trials, none that was overtaken or given up."""
     return [job for job in jobs if job.contoured and job.state not in _OVER and not is_trial(job.protocol)]
+
+
+def as_reviewed(jobs: Sequence[Job], named: Set[str], ledger: Ledger, spool: Spool) -> list[Job]:
+    """One job of each protocol: of the CT as it was when the set was made that a reviewer began with.
+
+    Args:
+        jobs: of one CT, several of a protocol if it was contoured again.
+        named: SOP Instance UIDs of the reviewer's set and of those that it says came before it.
+    """
+    begun_with = [job for job in jobs if named & own_uids([job], ledger, spool)]
+    revision = max(job.revision for job in begun_with or jobs)
+    chosen: dict[str, Job] = {}
+    for job in sorted(jobs, key=lambda job: (job.revision > revision, -abs(job.revision - revision))):
+        if job.revision <= revision or job.protocol not in chosen:
+            chosen[job.protocol] = job  # the last one until then, else the first after it
+    return [job for job in jobs if chosen[job.protocol].id == job.id]
 
 
 def is_shadow(job: Job) -> bool:

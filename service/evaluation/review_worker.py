@@ -24,7 +24,13 @@ from service.dicom.ct_geometry import CtGeometry
 from service.dicom.structure_set_reader import StructureSet, read_structure_set
 from service.errors import SeriesRefused, StructureSetInvalid
 from service.evaluation import our_sets, set_findings
-from service.evaluation.comparison import compare_sets, is_as_it_was, sop_instance_uid
+from service.evaluation.comparison import (
+    compare_sets,
+    is_as_it_was,
+    is_of_another_patient,
+    predecessors,
+    sop_instance_uid,
+)
 from service.evaluation.received_set import ReceivedSet
 from service.evaluation.set_findings import SetFinding
 from service.failpoints import reach
@@ -157,11 +163,22 @@ class ReviewWorker:
         jobs = our_sets.contoured(every)
         if not jobs:
             return _Outcome(series.id, set_findings.NOT_CONTOURED)
-        return self._compared(received, series, jobs)
+        named = {sop_instance_uid(received.structure_set), *predecessors(received.structure_set)}
+        if self._was_replaced(named, jobs, [job for job in every if job not in jobs]):
+            return _Outcome(series.id, set_findings.REPLACED)
+        return self._compared(received, series, our_sets.as_reviewed(jobs, named, self._ledger, self._spool))
 
     def _series_of(self, theirs: StructureSet) -> RecordedSeries | None:
+        """The CT that it refers to; of several, one that was asked to be contoured."""
         found = (self._ledger.find_series(uid) for uid in theirs.series_instance_uids)
-        return next((series for series in found if series is not None), None)
+        known = [series for series in found if series is not None]
+        asked = (each for each in known if self._ledger.jobs_of_series(each.series_instance_uid))
+        return next(asked, known[0] if known else None)
+
+    def _was_replaced(self, named: set[str], jobs: list[Job], gone: list[Job]) -> bool:
+        """Whether a set is, or names as what came before it, that of a job which does not count any more."""
+        counts = our_sets.own_uids(jobs, self._ledger, self._spool)
+        return not named & counts and bool(named & our_sets.own_uids(gone, self._ledger, self._spool))
 
     def _compared(self, received: ReceivedSet, series: RecordedSeries, jobs: list[Job]) -> _Outcome:
         theirs, loaded = received.structure_set, self._site()
@@ -174,6 +191,8 @@ class ReviewWorker:
             return _Outcome(series.id, set_findings.OWN_SET if is_ours else set_findings.OURS_DELETED)
         if is_ours and any(is_as_it_was(each, theirs) for each in ours.values()):
             return _Outcome(series.id, set_findings.OWN_SET)
+        if any(is_of_another_patient(each, theirs) for each in ours.values()):
+            return _Outcome(series.id, set_findings.OTHER_PATIENT)
         try:
             geometries = {
                 job.id: CtGeometry.of_set(self._grid(job), ours[job.id]) for job in jobs if job.id in ours

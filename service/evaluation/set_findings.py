@@ -37,6 +37,16 @@ OTHER_FRAME_OF_REFERENCE: Final = SetFinding(
     "The structure set has another frame of reference than its CT: its coordinates mean other places. "
     "Export it in the frame of the planning CT.",
 )
+OTHER_PATIENT: Final = SetFinding(
+    "review.other-patient",
+    "The structure set has another Patient ID than the CT that it refers to, so it is not compared. Look "
+    "whom it was exported for; if the number was changed at the site, send the CT again under the new one.",
+)
+REPLACED: Final = SetFinding(
+    "review.replaced",
+    "The structure set is one of ours that was replaced or given up since, or was made from it: it is of the "
+    "CT as it was before. It is not compared with what we say now.",
+)
 OWN_SET: Final = SetFinding(
     "review.own-set",
     "This is the node's own structure set, as it was sent. It is no review.",

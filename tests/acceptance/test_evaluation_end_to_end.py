@@ -22,6 +22,7 @@ import pydicom
 import pytest
 import sqlalchemy as sa
 import yaml
+from databases import SQLITE_FIRST, database_of
 from known_edits import (
     BOXES,
     EDITS,
@@ -179,7 +180,7 @@ class Clinic:
         return self.ledger.series(self.ledger.job(job_id).series_id).series_instance_uid
 
 
-def config_of(folder: Path, port: int) -> dict[str, object]:
+def config_of(folder: Path, port: int, database: str) -> dict[str, object]:
     for model, masks in (("old", dict(BOXES)), ("new", BOXES | {"Bladder": longer(BOXES["Bladder"])})):
         write_box_bundle(folder / "bundles" / model, masks)
     return {
@@ -187,6 +188,7 @@ def config_of(folder: Path, port: int) -> dict[str, object]:
             "quiet_seconds": 0.3,
             "hard_timeout_seconds": 30.0,
             "poll_seconds": 0.1,
+            "database": database,
             "bundles": [str(folder / "bundles")],
         },
         "senders": {"CTSCANNER": None, "TPS": None},
@@ -212,13 +214,17 @@ def config_of(folder: Path, port: int) -> dict[str, object]:
     }
 
 
-@pytest.fixture(scope="module")
-def clinic(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clinic]:
+@pytest.fixture(scope="module", params=SQLITE_FIRST)
+def clinic(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clinic]:
     """After the whole course; what is looked at afterwards changes nothing."""
     folder = tmp_path_factory.mktemp("clinic")
     tps = ReceivingTps()
     try:
-        with running_node(folder, config_of(folder, tps.port)) as node, node.ledger() as ledger:
+        with (
+            database_of(request.param) as database,
+            running_node(folder, config_of(folder, tps.port, database)) as node,
+            node.ledger() as ledger,
+        ):
             yield Clinic(folder, node, ledger, tps, begins_at=time.time() - 10 * WEEK_SECONDS)
     finally:
         tps.close()

@@ -14,7 +14,6 @@ import pydicom
 import pytest
 from analytic_bundle import STRUCTURES, small_ct, write_bundle
 from persistent_sender import Sender
-from postgresql import Unavailable, cluster
 from running_node import ReceivingTps, RunningNode, free_port, series_of, wait_until
 
 from service.backlog.records import DeliveryState, JobState
@@ -108,19 +107,6 @@ def make_house(folder: Path, database: str) -> House:
             )
         )
     return House(RunningNode(folder, config), tps, senders, once)
-
-
-@pytest.fixture
-def database(request: pytest.FixtureRequest) -> Iterator[str]:
-    """``sqlite``, or the URL of a server of the test's own."""
-    if request.param == "sqlite":
-        yield "sqlite"
-        return
-    try:
-        with cluster() as server:
-            yield server.new_database()
-    except Unavailable as reason:
-        pytest.skip(str(reason))
 
 
 @pytest.fixture

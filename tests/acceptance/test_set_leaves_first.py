@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from analytic_bundle import STRUCTURES, small_ct, write_bundle
-from postgresql import Unavailable, cluster
 from pynetdicom.sop_class import SegmentationStorage
 from running_node import ReceivingTps, RunningNode, free_port, send_ct, wait_until
 
@@ -17,23 +15,8 @@ from service.dicom.ct_writer import uid_of
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
-PLACES = {"contour.after-file": 1, "contour.before-commit": 1, "objects.begin": 1, "objects.after-file": 1,
-          "objects.after-commit": 1}  # fmt: skip
-"""Where the worker dies, and after which of its kind in one process: after the segmentation."""
-LONGEST_SECONDS = 240.0
-
-
-@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.peer)])
-def database(request: pytest.FixtureRequest) -> Iterator[str]:
-    """``sqlite``, or the URL of a server of the test's own."""
-    if request.param == "sqlite":
-        yield "sqlite"
-        return
-    try:
-        with cluster() as server:
-            yield server.new_database()
-    except Unavailable as reason:
-        pytest.skip(str(reason))
+PLACES = ("objects.begin", "objects.after-file", "objects.after-commit")
+LONGEST_SECONDS = 400.0  # on a machine that is very busy
 
 
 def test_the_set_leaves_and_all_that_follows_arrives_whenever_the_worker_is_killed(
@@ -59,9 +42,8 @@ def test_the_set_leaves_and_all_that_follows_arrives_whenever_the_worker_is_kill
         "protocols": {"analytic": {"model": "analytic@1.0", "structures": dict.fromkeys(STRUCTURES)}},
         "routes": [{"name": "all", "contour": "analytic", "send_to": ["tps", "export"], "mode": "send"}],
     }  # fmt: skip
-    places = ",".join(f"{place}:{nth}" for place, nth in PLACES.items())
     node = RunningNode(tmp_path, config)
-    node.start(120, DELINEATE_FAILPOINTS=places, DELINEATE_FAILPOINTS_ONCE=str(once))
+    node.start(120, DELINEATE_FAILPOINTS=",".join(PLACES), DELINEATE_FAILPOINTS_ONCE=str(once))
     try:
         assert set(send_ct(small_ct(tmp_path / "ct", 7), node.port)) == {0}
         job = node.wait_for_job(uid_of(7, 2, "series"), JobState.DONE, seconds=LONGEST_SECONDS)
@@ -72,9 +54,7 @@ def test_the_set_leaves_and_all_that_follows_arrives_whenever_the_worker_is_kill
         assert set(by_kind) == {"rtstruct", "segmentation", "nifti"}
         assert len(story.deliveries) == 3, "no delivery was made twice"
         assert {each.state for each in by_kind.values()} == {DeliveryState.DELIVERED}
-        assert story.job.run == 3, (
-            "killed twice before the set was handed over, and not begun anew after that"
-        )
+        assert story.job.run == 1, "its set was handed over once"
         waits = [event for event in story.events if event.code == "delivery.waiting"]
         assert [(event.facts or {}).get("kind") for event in waits] == ["rtstruct", None, None]
         assert tps.changed == []

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from analytic_bundle import MODEL, STRUCTURES, small_ct, write_bundle
+from databases import SQLITE_FIRST
 from running_node import NoticeBoard, ReceivingTps, running_node, send_ct, wait_until
 
 from service.backlog.ledger import Ledger
@@ -31,7 +32,7 @@ DIES = """
 """
 
 
-def config_of(folder: Path, port: int, notices: str, candidate: str) -> dict[str, object]:
+def config_of(folder: Path, port: int, notices: str, candidate: str, database: str) -> dict[str, object]:
     write_bundle(folder / "bundles" / "analytic", MODEL.replace(BEGINS, TAKES_TIME))
     write_bundle(folder / "bundles" / "candidate", candidate)
     return {
@@ -39,6 +40,7 @@ def config_of(folder: Path, port: int, notices: str, candidate: str) -> dict[str
             "quiet_seconds": 0.3,
             "hard_timeout_seconds": 30.0,
             "poll_seconds": 0.1,
+            "database": database,
             "bundles": [str(folder / "bundles")],
             "notify": {"webhook": notices},
         },
@@ -61,8 +63,9 @@ def shadow_of(ledger: Ledger, seed: int) -> Job:
     return job
 
 
+@pytest.mark.parametrize("database", SQLITE_FIRST, indirect=True)
 @pytest.mark.parametrize("candidate", [HANGS, DIES], ids=["hangs", "dies"])
-def test_real_cts_are_sent_and_nobody_is_told(tmp_path: Path, candidate: str) -> None:
+def test_real_cts_are_sent_and_nobody_is_told(tmp_path: Path, candidate: str, database: str) -> None:
     hangs = candidate is HANGS
     tps, board = ReceivingTps(), NoticeBoard()
 
@@ -71,7 +74,7 @@ def test_real_cts_are_sent_and_nobody_is_told(tmp_path: Path, candidate: str) ->
         return job.state is JobState.CONTOURING if hangs else job.code == "model.crashed"
 
     try:
-        config = config_of(tmp_path, tps.port, board.url, candidate)
+        config = config_of(tmp_path, tps.port, board.url, candidate, database)
         with running_node(tmp_path, config) as node, node.ledger() as ledger:
             for seed in (1, 2):
                 assert set(send_ct(small_ct(tmp_path / f"ct-{seed}", seed), node.port)) == {0x0000}

@@ -14,8 +14,8 @@ from typing import Any
 import torch
 
 
-class OutOfTime(Exception):
-    """The budget is spent."""
+class OutOfTime(BaseException):
+    """The budget is spent; no library that catches what goes wrong in it may swallow that."""
 
 
 @dataclass
@@ -27,7 +27,7 @@ class Budget:
 
     def __post_init__(self) -> None:
         signal.signal(signal.SIGALRM, self._ring)
-        signal.setitimer(signal.ITIMER_REAL, self.seconds)
+        signal.setitimer(signal.ITIMER_REAL, self.seconds, 5.0)  # again, where the first was swallowed
 
     @property
     def left(self) -> float:
@@ -50,6 +50,11 @@ class Report:
         shown = "  ".join(f"{k} {v:.4g}" if isinstance(v, float) else f"{k} {v}" for k, v in figures.items())
         print(f"{part:15}{what:42}{shown}", flush=True)
         self.write()
+
+    def replace(self, part: str, what: str, **figures: Any) -> None:
+        """A row in place of the one that said so before."""
+        self.rows = [row for row in self.rows if (row["part"], row["what"]) != (part, what)]
+        self.add(part, what, **figures)
 
     def write(self) -> None:
         self.out.mkdir(parents=True, exist_ok=True)

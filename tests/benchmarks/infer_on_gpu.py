@@ -1,7 +1,13 @@
 """The network's half of the benchmark ``infer`` on a GPU: one program, a budget in seconds, a table and JSON.
 
-``python tests/benchmarks/infer_on_gpu.py --seconds 90 --out FOLDER`` needs torch, NumPy, cc3d and PyYAML; MONAI and
-nnU-Net where they are installed. It begins with what matters most and stops at its budget with what it has.
+Three runs measure every bar of a GPU, each with a budget and a file of its own (``--out FOLDER``):
+
+    infer_on_gpu.py --seconds 100 --only ours monai rtstruct compiled networks
+    infer_on_gpu.py --seconds 180 --only nnunet
+    infer_on_gpu.py --seconds 300 --only compiled-networks
+
+It needs torch, NumPy, cc3d and PyYAML; MONAI and nnU-Net where they are installed; DICOM libraries for ``rtstruct``.
+A part that fails says so and the next begins; at its budget it stops with what it has, and always says which bars hold.
 ``--device cpu --small`` shows anywhere that it runs.
 """
 
@@ -22,11 +28,11 @@ from pathlib import Path
 TESTS = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(TESTS), str(TESTS.parent)]
 
-import numpy as np  # noqa: E402
 import torch  # noqa: E402
-from benchmarks import infer_peers, painted_case  # noqa: E402
+from benchmarks import infer_peers, network_times, painted_case  # noqa: E402
+from benchmarks.agreement import dscs, same_bits  # noqa: E402
+from benchmarks.gpu_bars import add_bars  # noqa: E402
 from benchmarks.gpu_report import Budget, OutOfTime, Report, timed  # noqa: E402
-from benchmarks.network_times import network_ms  # noqa: E402
 
 from models.cards.card import read_card  # noqa: E402
 from models.cards.catalog import SHIPPED  # noqa: E402
@@ -34,10 +40,14 @@ from models.network_layout import for_inference  # noqa: E402
 from models.networks import NETWORKS  # noqa: E402
 from models.predictor import Predictor, load  # noqa: E402
 from models.synthetic_ct.phantoms.phantom import NEVER_TRAINED_FROM_SEED, pelvic_phantom  # noqa: E402
-from models.volume import CtVolume, Segmentation  # noqa: E402
+from models.volume import Segmentation  # noqa: E402
 
-PARTS = ("ours", "monai", "nnunet-network", "rtstruct", "agreement", "compiled", "networks", "nnunet")
-FAILURES = (ImportError, RuntimeError, LookupError, TypeError, ValueError, AttributeError, OSError)
+PARTS = (
+    "ours", "monai", "nnunet-network", "rtstruct", "agreement", "compiled", "networks", "compiled-networks", "nnunet",
+)  # fmt: skip
+FAILURES = (
+    ImportError, RuntimeError, LookupError, TypeError, ValueError, AttributeError, OSError, AssertionError, MemoryError,
+)  # fmt: skip
 
 
 def main() -> None:
@@ -46,6 +56,7 @@ def main() -> None:
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--small", action="store_true")
     parser.add_argument("--only", nargs="*", choices=PARTS, default=PARTS)
+    parser.add_argument("--networks", nargs="*", choices=NETWORKS, default=tuple(NETWORKS))
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--out", type=Path, default=Path(os.environ.get("OUT", "build/bench")))
     asked = parser.parse_args()
@@ -62,6 +73,7 @@ def main() -> None:
         os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", f"{scratch}/inductor")
         os.environ.setdefault("TRITON_CACHE_DIR", f"{scratch}/triton")
         session = Session(asked, device, budget, report, Path(scratch))
+        report.add("start", "the case", spent=time.perf_counter() - budget.started)
         for part in (one for one in PARTS if one in asked.only):
             try:
                 getattr(session, part.replace("-", "_"))()
@@ -70,8 +82,8 @@ def main() -> None:
                 raise
             except FAILURES as error:
                 report.add(part, "failed", reason=f"{type(error).__name__}: {error}"[:300])
-        report.add("ratios", "against ours", **session.ratios())
     signal.setitimer(signal.ITIMER_REAL, 0)
+    add_bars(report)
     report.add("end", "seconds", spent=time.perf_counter() - budget.started)
 
 
@@ -81,7 +93,7 @@ class Session:
     def __init__(
         self, asked: argparse.Namespace, device: torch.device, budget: Budget, report: Report, scratch: Path
     ) -> None:
-        self._rounds, self._small = asked.rounds, asked.small
+        self._rounds, self._small, self._names = asked.rounds, asked.small, asked.networks
         self._device, self._budget, self._report = device, budget, report
         self._scratch = scratch
         self._size = painted_case.SMALL if asked.small else painted_case.FULL
@@ -96,11 +108,14 @@ class Session:
         for precision in ("float16", "bfloat16", "float32") if on_gpu else ("float32", "bfloat16"):
             predictor = load(self._card, str(self._device), precision)
             rounds = 1 if precision == "float32" else self._rounds
-            self._segmented[precision] = self._ours(f"ours eager {precision}", predictor, rounds)
+            product = precision == ("float16" if on_gpu else "float32")
+            self._segmented[precision] = self._ours(
+                f"ours eager {precision}", predictor, rounds, product=product
+            )
             self._best = self._best or predictor
         for precision, found in self._segmented.items():
-            dscs = _dscs(self._segmented["float32"], found, self._ct)
-            self._report.add("agreement", f"painted {precision} eager", least=min(dscs.values()))
+            found_dscs = dscs(self._segmented["float32"], found, self._ct)
+            self._report.add("agreement", f"painted {precision} eager", least=min(found_dscs.values()))
         if on_gpu:
             self._layouts()
 
@@ -121,12 +136,12 @@ class Session:
         predictor.compile()
         self._report.add("compiled", "compiling, cold", seconds=time.perf_counter() - started)
         precision = "float16" if self._device.type == "cuda" else "float32"
-        found = self._ours(f"ours compiled {precision}", predictor, self._rounds)
+        found = self._ours(f"ours compiled {precision}", predictor, self._rounds, product=True)
         if "float32" in self._segmented:
-            dscs = _dscs(self._segmented["float32"], found, self._ct)
-            self._report.add("agreement", f"painted {precision} compiled", least=min(dscs.values()))
+            found_dscs = dscs(self._segmented["float32"], found, self._ct)
+            self._report.add("agreement", f"painted {precision} compiled", least=min(found_dscs.values()))
 
-    def _ours(self, what: str, predictor: Predictor, rounds: int) -> Segmentation:
+    def _ours(self, what: str, predictor: Predictor, rounds: int, *, product: bool = False) -> Segmentation:
         first = predictor.segment(self._ct)
         found = [first]
         whole = []
@@ -136,24 +151,27 @@ class Session:
             whole.append(seconds[0])
         best = min(found[1:], key=lambda one: sum(one.seconds.values()))
         stages = {name: round(spent, 4) for name, spent in best.seconds.items()}
-        native = statistics.median(
-            sum(one.seconds[name] for name in ("resample", "network", "fields")) for one in found[1:]
-        )
+        native = statistics.median(_native_seconds(one) for one in found[1:])
         self._report.add(
             "ours", what, seconds=native, with_checks=statistics.median(whole),
             gpu_gib=max(peak.on_gpu for peak in first.peaks.values()) / 2**30,
             mode=best.provenance.mode, precision=best.provenance.precision,
             device=best.provenance.device, steps_down=list(best.provenance.steps_down), stages=stages,
+            product=product,
         )  # fmt: skip
-        self._report.add("ours", f"{what}: twice the same", bits=_same_bits(found[-1], found[-2]))
+        self._report.add("ours", f"{what}: twice the same", bits=same_bits(found[-1], found[-2]))
         return found[-1]
 
     def monai(self) -> None:
-        """MONAI's window in both precisions, everything on the device."""
-        for precision in (torch.float16, torch.float32) if self._device.type == "cuda" else (torch.float32,):
-            run = infer_peers.monai_window(self._card, self._device, precision)
-            name = str(precision).removeprefix("torch.")
-            self._peer(f"monai {name}", lambda run=run: run(self._ct), 2 if precision == torch.float16 else 1)
+        """MONAI's window in its default precision, float32, and in ours, everything on the device; by turns with ours."""
+        both = (torch.float16, torch.float32) if self._device.type == "cuda" else (torch.float32,)
+        self._beside("monai", {
+            f"monai {str(precision).removeprefix('torch.')}": self._window(precision) for precision in both
+        })  # fmt: skip
+
+    def _window(self, precision: torch.dtype) -> Callable[[], object]:
+        run = infer_peers.monai_window(self._card, self._device, precision)
+        return lambda: run(self._ct)
 
     def nnunet_network(self) -> None:
         """nnU-Net's tiles alone, on a CT that is already at 3 mm: no resampling in either direction."""
@@ -165,28 +183,46 @@ class Session:
             size=[self._size.slices, 167, 167], mode="trilinear",
         )  # fmt: skip
         data = ((small[0].clamp(*channel.clip_hu) - channel.subtract_hu) / channel.divide_hu).cpu()
-        self._peer(
-            "nnunet, tiles alone", lambda: self._predictor.predict_logits_from_preprocessed_data(data), 2
-        )
+        run = self._predictor.predict_logits_from_preprocessed_data
+        self._beside("nnunet's tiles", {"nnunet, tiles alone": lambda: run(data)})
 
     def nnunet(self) -> None:
-        """nnU-Net from CT to labels, its own resampling on the CPU included; a minute and more."""
+        """nnU-Net from CT to labels once, its own resampling on the CPU included, ours before and after it."""
         predictor = infer_peers.nnunet_predictor(self._card, self._device)
-        self._peer("nnunet, whole", lambda: infer_peers.nnunet_whole(predictor, self._ct), 1, warm_up=False)
+        own = self._best or load(self._card, str(self._device))
+        own.segment(self._ct)
+        ours = [_native_seconds(own.segment(self._ct)) for _ in range(2)]
+        self._report.add("ours", "ours beside nnunet", seconds=statistics.median(ours))
+        spent, started = {}, time.perf_counter()
+        for step in infer_peers.nnunet_in_steps(predictor, self._ct):
+            so_far = time.perf_counter() - started
+            spent[step] = so_far - sum(spent.values())
+            self._report.replace("peer", "nnunet, so far", seconds=so_far, **spent)
+        self._report.add("peer", "nnunet, whole", seconds=sum(spent.values()), **spent)
+        again = _native_seconds(own.segment(self._ct))
+        self._report.add("ours", "ours after nnunet", seconds=again)
 
-    def _peer(self, what: str, run: Callable[[], object], rounds: int, *, warm_up: bool = True) -> None:
-        if warm_up:
-            run()
-        if self._device.type == "cuda":
-            torch.cuda.empty_cache()
-            torch.cuda.reset_peak_memory_stats()
-        spent = []
-        for _ in range(rounds):
-            with timed(self._device) as seconds:
-                run()
-            spent.append(seconds[0])
-        peak = torch.cuda.max_memory_allocated() / 2**30 if self._device.type == "cuda" else 0.0
-        self._report.add("peer", what, seconds=statistics.median(spent), gpu_gib=peak)
+    def _beside(self, who: str, peers: dict[str, Callable[[], object]]) -> None:
+        """Ours and each peer by turns, the first round not counted."""
+        own = self._best = self._best or load(self._card, str(self._device))
+        ours: list[float] = []
+        spent: dict[str, list[float]] = {what: [] for what in peers}
+        peaks = dict.fromkeys(peers, 0)
+        for _ in range(1 + self._rounds):
+            ours.append(_native_seconds(own.segment(self._ct)))
+            for what, run in peers.items():
+                if self._device.type == "cuda":
+                    torch.cuda.empty_cache()
+                    torch.cuda.reset_peak_memory_stats()
+                with timed(self._device) as seconds:
+                    run()
+                spent[what].append(seconds[0])
+                if self._device.type == "cuda":
+                    peaks[what] = torch.cuda.max_memory_allocated()
+                    torch.cuda.empty_cache()
+        self._report.add("ours", f"ours beside {who}", seconds=statistics.median(ours[1:]))
+        for what, each in spent.items():
+            self._report.add("peer", what, seconds=statistics.median(each[1:]), gpu_gib=peaks[what] / 2**30)
 
     def rtstruct(self) -> None:
         """Volume in memory to the bytes of the structure set, read back and compared; needs pydicom, pydantic."""
@@ -233,58 +269,22 @@ class Session:
             if compiled:
                 predictor.compile()
             found = predictor.segment(volume)
-            dscs = _dscs(truth, found, volume)
+            found_dscs = dscs(truth, found, volume)
             what = f"{card.reference} {found.provenance.precision} {found.provenance.mode}"
-            self._report.add("agreement", what, least=min(dscs.values()), dsc=dscs)
+            self._report.add("agreement", what, least=min(found_dscs.values()), dsc=found_dscs)
 
     def networks(self) -> None:
-        """Ms per CT of every network: plain float32 against ours, a batch of tiles timed and multiplied."""
-        for name, entry in NETWORKS.items():
-            if self._budget.left < 5:
-                raise OutOfTime
-            try:
-                plain, ours, tiles = network_ms(name, self._device, small=self._small)
-            except RuntimeError as error:
-                self._report.add("networks", name, reason=str(error)[:120])
-                continue
-            self._report.add(
-                "networks", name, plain_ms=plain, ours_ms=ours, ratio=plain / ours, tiles=tiles,
-                dimensions=entry.dimensions,
-            )  # fmt: skip
+        """Ms per CT of every network, layer by layer: plain float32 against ours."""
+        network_times.add_eager(self._report, self._budget, self._names, self._device, small=self._small)
 
-    def ratios(self) -> dict[str, float]:
-        """Of what was measured: peer over our best."""
-        precision = "float16" if self._device.type == "cuda" else "float32"
-        ours = [self._report.of(f"ours {mode} {precision}", "seconds") for mode in ("compiled", "eager")]
-        best = min((one for one in ours if one), default=None)
-        peers = (
-            "monai float16",
-            "monai float32",
-            "nnunet, tiles alone",
-            "nnunet, whole",
-            "ours eager float32",
-        )
-        found = {name: self._report.of(name, "seconds") for name in peers}
-        return {name: value / best for name, value in found.items() if value and best}
+    def compiled_networks(self) -> None:
+        """The same with ours compiled and warm, which a node is on once it has had a minute or two."""
+        network_times.add_compiled(self._report, self._budget, self._names, self._device, small=self._small)
 
 
-def _dscs(a: Segmentation, b: Segmentation, volume: CtVolume) -> dict[str, float]:
-    shape = volume.hu.shape
-    found = {}
-    for name in sorted(set(a.structures) | set(b.structures)):
-        masks = [one.structures[name].mask(shape) if name in one.structures else None for one in (a, b)]
-        if masks[0] is None or masks[1] is None:
-            found[name] = 0.0
-            continue
-        x, y = masks
-        found[name] = round(float(2 * (x & y).sum() / (x.sum() + y.sum())), 5)
-    return found
-
-
-def _same_bits(a: Segmentation, b: Segmentation) -> bool:
-    if set(a.structures) != set(b.structures):
-        return False
-    return all(np.array_equal(a.structures[n].field, b.structures[n].field) for n in a.structures)
+def _native_seconds(one: Segmentation) -> float:
+    """From the volume in memory to fields on its own grid, without what is checked on the way."""
+    return sum(one.seconds[name] for name in ("resample", "network", "fields"))
 
 
 if __name__ == "__main__":

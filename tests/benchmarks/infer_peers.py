@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from typing import Any
 
@@ -95,21 +95,29 @@ def nnunet_predictor(card: Card, device: torch.device) -> Any:
     return predictor
 
 
-def nnunet_preprocessed(predictor: Any, volume: CtVolume) -> Tensor:
-    """What its network is shown, by its own preprocessing: cropped, normalised, resampled."""
-    preprocessor = predictor.configuration_manager.preprocessor_class(verbose=False)
-    data, _, _ = preprocessor.run_case_npy(
-        volume.hu[None].astype(np.float32), None, {"spacing": list(_spacing(volume))},
-        predictor.plans_manager, predictor.configuration_manager, predictor.dataset_json,
-    )  # fmt: skip
-    return torch.from_numpy(np.asarray(data))
-
-
 def nnunet_whole(predictor: Any, volume: CtVolume) -> Labels:
     """CT to labels on its own grid, all of it as nnU-Net does it."""
     properties = {"spacing": list(_spacing(volume))}
     found: Labels = predictor.predict_single_npy_array(volume.hu[None].astype(np.float32), properties)
     return found
+
+
+def nnunet_in_steps(predictor: Any, volume: CtVolume) -> Iterator[str]:
+    """CT to labels on its own grid, all that ``predict_single_npy_array`` does; the name of each step once done."""
+    from nnunetv2.inference.export_prediction import (
+        convert_predicted_logits_to_segmentation_with_correct_shape as labels_of,
+    )
+
+    configuration = predictor.configuration_manager
+    data, _, properties = configuration.preprocessor_class(verbose=False).run_case_npy(
+        volume.hu[None].astype(np.float32), None, {"spacing": list(_spacing(volume))},
+        predictor.plans_manager, configuration, predictor.dataset_json,
+    )  # fmt: skip
+    yield "to its grid"
+    logits = predictor.predict_logits_from_preprocessed_data(torch.from_numpy(np.asarray(data))).cpu()
+    yield "network"
+    labels_of(logits, predictor.plans_manager, configuration, predictor.label_manager, properties)
+    yield "to the CT's grid"
 
 
 def _spacing(volume: CtVolume) -> tuple[float, float, float]:

@@ -7,6 +7,7 @@ benchmark's, if there is one, fills the rows of the GPU.
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -102,8 +103,12 @@ def _written(settings: Settings, work: Path, size: Size) -> list[Row]:
 
 
 def _on_gpu(file: Path) -> list[Row]:
-    """The rows of a GPU, from the file that ``infer_on_gpu.py`` leaves; not measured where there is none."""
-    rows = json.loads(file.read_text())["rows"] if file.is_file() else []
+    """The rows of a GPU, from what runs of ``infer_on_gpu.py`` left; not measured where there is nothing.
+
+    Beside ``file`` may lie those of further runs: ``infer_on_gpu-nnunet.json``.
+    """
+    files = sorted(file.parent.glob(f"{file.stem}*.json"))
+    rows = [row for one in files for row in json.loads(one.read_text())["rows"]]
     seconds = {row["what"]: row["seconds"] for row in rows if "seconds" in row}
     memory = {row["what"]: row["gpu_gib"] for row in rows if "gpu_gib" in row}
     what = "network, resampling, softmax, 200 x 512 x 512, GPU"
@@ -129,7 +134,8 @@ def _on_gpu(file: Path) -> list[Row]:
         found.append(absolute(_TO_BYTES, "s", [whole], bar))
     for peer, bar in bars.items():
         if peer in seconds:
-            pair = {"ours": [seconds[ours]], peer: [seconds[peer]]}
+            of_same_rounds = seconds.get(f"ours beside {re.split('[ ,]', peer)[0]}", seconds[ours])
+            pair = {"ours": [of_same_rounds], peer: [seconds[peer]]}
             found.append(compared(f"{what}, beside {peer}", "s", pair, bar))
         else:
             found.append(not_measured(f"{what}, beside {peer}", "s", "not in that file", bar))

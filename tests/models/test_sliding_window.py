@@ -4,8 +4,17 @@ import pytest
 import torch
 from torch import nn
 
+from models import sliding_window
 from models.cards.input_card import Channel, InputCard
-from models.sliding_window import gaussian_weights, network_input, probabilities, tiles
+from models.sliding_window import (
+    blended,
+    gaussian_weights,
+    look_at,
+    network_input,
+    network_inputs,
+    probabilities,
+    tiles,
+)
 from models.volume import OutsideTrainedRegion
 
 CARD = InputCard((3, 2, 2), (4, 4, 4), 0.5, -1000, (Channel((-1000, 1000), 0, 100),))
@@ -159,3 +168,27 @@ def test_tiles_of_air_are_not_shown(activation):
     assert (found[1, :, :, :2] > 0.6).all()  # sigmoid(50 / 100) = 0.62
     assert (found[1, :, :, 6:10] == 0).all()
     assert (found[0, :, :, 6:10] == (1 if activation == "softmax" else 0)).all()
+
+
+@pytest.mark.parametrize("context", [1, 3])
+def test_slices_that_follow_one_another_are_shown_in_one_go_as_they_are_one_by_one(context):
+    hu = torch.arange(5 * 4 * 6, dtype=torch.float32).reshape(5, 4, 6)
+    wanted = (Channel((0, 100), 10, 2), Channel((20, 50), 0, 1))
+    card = InputCard((3.0, 3.0, 3.0), (1, 4, 4), 0.0, -1000, wanted, context_slices=context)
+    row = [(slice(k, k + 1), slice(0, 4), slice(1, 5)) for k in range(1, 5)]
+    for places in (row, row[:1], row[::-1], [*row, (slice(4, 5), slice(0, 4), slice(2, 6))]):
+        expected = torch.stack([network_input(hu, place, card) for place in places])
+        assert torch.equal(network_inputs(hu, places, card), expected)
+
+
+def test_slices_that_follow_one_another_are_blended_in_one_go_as_they_are_one_by_one(monkeypatch):
+    card = InputCard((3.0, 3.0, 3.0), (1, 6, 8), 0.0, -1000, (Channel((-1000, 1000), 0, 500),))
+    hu = torch.randn(7, 6, 8, generator=torch.Generator().manual_seed(2)) * 300
+    hu[2] = -1000  # air is not shown
+    torch.manual_seed(3)
+    network = torch.nn.Conv2d(1, 3, 3, padding=1)
+    found = [blended(network, look_at(hu, card), card, batch=batch).probabilities for batch in (1, 4)]
+    monkeypatch.setattr(sliding_window, "_slices_in_a_row", lambda _: None)
+    found.append(blended(network, look_at(hu, card), card, batch=4).probabilities)
+    torch.testing.assert_close(found[0], found[1])
+    assert torch.equal(found[1], found[2])

@@ -127,6 +127,9 @@ def test_without_data_only_gaps_are_told_and_not_of_what_comes_in_parts():
     assert codes(usual=None, gap_slices=1, card=replace(CARD, several_parts=True)) == []
     assert codes(usual=None, gap_slices=1, card=None) == []
     assert codes(gap_slices=1, usual=replace(USUAL, gap_slices=(0, 2))) == []
+    assert codes(gap_slices=3, usual=replace(USUAL, gap_slices=(0, 2))) == ["structure.gap-beyond-training"]
+    in_parts = replace(CARD, several_parts=True)
+    assert codes(gap_slices=1, card=in_parts) == ["structure.gap-beyond-training"]
     assert codes(gap_slices=1, cut=True) == []
 
 
@@ -181,6 +184,11 @@ def test_the_wrong_order_is_told_before_a_wrong_distance():
     assert places(Bladder=(0, 10, -70)) == {"Bladder": "structure.order-wrong"}
 
 
+def test_an_order_that_a_full_bladder_changes_holds_nothing():
+    assert places(Bladder=(0, -80, 5)) == {"Bladder": "structure.order-unusual"}
+    assert (level_of("structure.order-unusual"), level_of("structure.order-wrong")) == ("note", "hold")
+
+
 def test_of_two_that_changed_places_both_are_told():
     found = places(Bladder=USUALLY["Rectum"], Rectum=USUALLY["Bladder"])
     assert found == {"Bladder": "structure.order-wrong", "Rectum": "structure.order-wrong"}
@@ -204,9 +212,13 @@ def test_organs_that_share_voxels_are_told_by_the_smaller(make_grid):
     (noticed,) = check_overlap(fields, list(fields), grid)
     assert (noticed.code, noticed.structure) == ("structure.overlap", "Bladder")
     assert noticed.amounts["shared_cm3"] == pytest.approx(10 * 5 * 20 * 12 / 1000)
-    for row, told in ((23, 1), (24, 0), (25, 0)):  # 10, 5 and 0 percent of the smaller one
+    border, none = ["structure.overlap-at-border"], []
+    for row, told in ((21, border), (23, border), (24, none), (25, none)):  # 20, 10, 5 and 0 % of the smaller
         others = fields | {"Bladder": field((5, row, 5), (10, 20, 20))}
-        assert len(list(check_overlap(others, list(others), grid))) == told
+        assert [each.code for each in check_overlap(others, list(others), grid)] == told
+        with_bone = {"Sacrum": others["Bladder"], "Rectum": fields["Rectum"]}
+        found = [each.code for each in check_overlap(with_bone, list(with_bone), grid)]
+        assert found == (["structure.overlap"] if row == 21 else told)  # bone has a sharp border
     other = {"Rectum": fields["Rectum"], "PTV": fields["Bladder"]}
     assert list(check_overlap(other, list(other), grid)) == []
 
@@ -216,8 +228,10 @@ def test_what_lies_outside_of_the_body_is_told(make_grid):
     external = field((0, 10, 10), (40, 40, 40))
     fields = {"Rectum": field((5, 5, 20), (10, 20, 20)), "Bladder": field((5, 20, 20), (5, 5, 5))}
     (noticed,) = check_external(fields | {"External": external}, [*fields, "External"], external, grid)
-    assert noticed.structure == "Rectum"
+    assert (noticed.code, noticed.structure) == ("structure.outside-external", "Rectum")
     assert noticed.amounts["outside_cm3"] == pytest.approx(10 * 5 * 20 * 12 / 1000)
+    (margin,) = check_external(fields, [*fields], external, grid, derived={"Rectum"})
+    assert level_of(margin.code) == "note"
 
 
 def test_metal_is_told_by_its_distance():
@@ -256,16 +270,33 @@ def test_a_ct_like_those_of_training_is_not_told():
     assert list(check_edges(CT_LOOK)) == []
 
 
-@pytest.mark.parametrize("body_hu", [(-110, -80, 110, 160, 300), (-190, -80, 10, 60, 200)])
-def test_other_ct_numbers_are_told_once(body_hu):
+@pytest.mark.parametrize(
+    ("body_hu", "code"),
+    [
+        ((-110, -80, 110, 149, 300), "ct.numbers-unlike-training"),
+        ((-190, -80, 10, 60, 200), "ct.numbers-unlike-training"),
+        ((-90, 10, 45, 60, 200), "ct.numbers-unlike-training"),  # lean: little fat
+        ((-120, -105, -95, -70, 90), "ct.numbers-unlike-training"),  # obese: little else
+        ((-110, -80, 110, 151, 300), "ct.numbers-wrong"),  # 70 + 80: no muscle is so dense
+        ((-240, -181, -90, -40, 50), "ct.numbers-wrong"),  # -100 - 80: no fat is so light
+    ],
+)
+def test_other_ct_numbers_are_told_once(body_hu, code):
     (noticed,) = check_numbers(replace(CT_LOOK, body_hu=body_hu), CT, "m@1")
-    assert noticed.code == "ct.numbers-unlike-training"
+    assert noticed.code == code
+    assert level_of(code) == ("hold" if code == "ct.numbers-wrong" else "note")
 
 
 def test_noise_is_told():
     (noticed,) = check_numbers(replace(CT_LOOK, noise_hu=34), CT, "m@1")
     assert "noisier" in noticed.sentence
     assert list(check_numbers(replace(CT_LOOK, noise_hu=32), CT, "m@1")) == []
+
+
+@pytest.mark.parametrize("changes", [{"slice_spacing_mm": 1}, {"slice_spacing_mm": 5}, {"pixel_mm": 0.6}])
+def test_everyday_slices_and_pixels_are_not_told_whatever_was_learned_from(changes):
+    coarse = replace(CT, slice_spacing_mm=(3, 3), pixel_mm=(2.5, 2.5))
+    assert list(check_geometry(replace(CT_LOOK, **changes), coarse, "m@1")) == []
 
 
 @pytest.mark.parametrize("changes", [{"slice_spacing_mm": 6}, {"pixel_mm": 3.3}, {"body_diameter_mm": 190}])
@@ -295,11 +326,12 @@ def test_levels_are_by_code_then_by_group_and_the_structure_before_the_protocol(
     assert (
         level_of("structure.slices-missing", {"gaps": "stop", "structure.slices-missing": "note"}) == "note"
     )
+    assert level_of("structure.uncertain", {"certainty": "ignore"}) == "ignore"
     assert level_of("model.gives") is None
 
 
 def test_the_wrong_side_stops_whatever_a_site_says():
-    assert level_of("structure.wrong-side", {"structure.wrong-side": "note", "side": "note"}) == "stop"
+    assert level_of("structure.wrong-side", {"structure.wrong-side": "note", "side": "ignore"}) == "stop"
     assert {"structure.wrong-side", "structure.side-unknown", "side"} == FIXED
 
 

@@ -88,7 +88,7 @@ def test_without_the_ct_its_numbers_are_not_looked_at(look):
 
 def test_a_ct_unlike_that_of_one_model_is_told(look):
     other = card("one", Bladder=USUAL)
-    other = replace(other, statistics=replace(other.statistics, ct=replace(CT, body_hu=((200, 210),) * 5)))
+    other = replace(other, statistics=replace(other.statistics, ct=replace(CT, body_hu=((90, 95),) * 5)))
     assert look({"Bladder": FIELD}, {"Bladder": other}) == {("ct.numbers-unlike-training", None)}
 
 

@@ -73,9 +73,10 @@ def test_deliveries_are_one_notice_for_each_destination(watchdog, new_job, told,
     with ledger.begin() as conn:
         ledger.move_job(conn, job.id, JobState.CONTOURING)
         ledger.move_job(conn, job.id, JobState.DELIVERING)
-        for name in ("eclipse", "archive"):
+        for name, state in (("eclipse", DeliveryState.MAKING), ("archive", DeliveryState.WAITING)):
+            file = storage / "x"
             made = ledger.create_delivery(
-                conn, job_id=job.id, destination=name, file=storage / "x", sop_instance_uid="2.25.7"
+                conn, job_id=job.id, destination=name, file=file, sop_instance_uid="2.25.7", state=state
             )
     n = ledger.start_attempt(made.id)
     ledger.finish_attempt(

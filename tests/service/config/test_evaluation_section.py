@@ -45,6 +45,11 @@ def test_numbers_by_structure_and_by_measure_are_numbers():
         ("Bladder: 3,", "Bladder: three,", "allowed: a number"),
         ("[tps]", "[archive]", "'archive', no destination; allowed: tps"),
         ("02:30", "25:00", "a time of day"),
+        (
+            "{Bladder: [Blase",
+            "{Femur_Head_L: [hip right",
+            "'hip right' says the other side than Femur_Head_L",
+        ),
     ],
 )
 def test_mistakes_are_said(wrong, instead, says):

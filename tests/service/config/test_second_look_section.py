@@ -1,4 +1,4 @@
-"""What the file may say of findings: known codes and groups, three levels, and left and right no milder than stop."""
+"""What the file may say of findings: known codes and groups, four levels, and left and right no milder than stop."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def protocol(**second_look: str) -> Protocol:
 
 
 def test_codes_and_groups_get_levels() -> None:
-    said = {"gaps": "note", "structure.overlap": "stop", "ct": "note", "side": "stop"}
+    said = {"gaps": "note", "structure.overlap": "stop", "ct": "ignore", "side": "stop"}
     assert protocol(**said).second_look == said
 
 
@@ -22,7 +22,8 @@ def test_codes_and_groups_get_levels() -> None:
     [
         ({"gap": "note"}, "did you mean gaps"),
         ({"structure.overlaps": "hold"}, "did you mean structure.overlap"),
-        ({"gaps": "off"}, "'note', 'hold' or 'stop'"),
+        ({"gaps": "off"}, "'ignore', 'note', 'hold' or 'stop'"),
+        ({"side": "ignore"}, "never delivered"),
         ({"side": "note"}, "never delivered"),
         ({"structure.wrong-side": "hold"}, "never delivered"),
     ],

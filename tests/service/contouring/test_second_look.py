@@ -74,6 +74,12 @@ def test_a_site_says_what_becomes_of_a_code_a_group_and_a_structure(card):
     assert levels(judged(card, by_structure, BROKEN)) == {GAPS: Severity.STOP}
 
 
+def test_what_a_site_ignores_is_not_told_of_one_structure_or_of_any(card):
+    assert levels(judged(card, {"second_look": {"gaps": "ignore"}}, BROKEN)) == {}
+    of_one = {"structures": {"Rectum": {"second_look": {"gaps": "ignore"}}, "Bladder": None}}
+    assert levels(judged(card, of_one, BROKEN)) == {GAPS: Severity.HOLD}
+
+
 def test_what_is_stopped_is_left_out_with_a_sentence_and_nothing_is_made_of_it(card):
     protocol = {
         "second_look": {"gaps": "stop"},

@@ -175,6 +175,21 @@ def test_two_rois_of_one_name_are_nobodys_guess(compare, our_ct):
     assert compare(edited)["Bladder"].code == "review.ambiguous"
 
 
+def test_left_and_right_exchanged_is_pointed_out_and_measured_as_it_is(compare, our_ct):
+    edited = our_ct.edited()
+    edited.rename("Femur_Head_L", "a").rename("Femur_Head_R", "Femur_Head_L").rename("a", "Femur_Head_R")
+    found = compare(edited.without_codes())
+    for side, other in ("LR", "RL"):
+        of = found[f"Femur_Head_{side}"]
+        assert (of.code, of.their_name) == ("review.swapped", f"Femur_Head_{side}")
+        assert of.measures["dsc"] == 0.0
+        assert of.estimated_grade == "not-acceptable"
+        assert f"Femur_Head_{other}" in of.sentence
+    assert found["Bladder"].code is None
+    moved = our_ct.edited().move_points("Femur_Head_L", by([0.0, 0.0, 0.0])).rename("Femur_Head_R", "other")
+    assert "review.swapped" not in {each.code for each in compare(moved).values()}
+
+
 def test_tolerances_and_grades_are_those_of_the_configuration(compare, our_ct):
     edited = our_ct.edited().move_points("Bladder", by([0.0, 2.4, 0.0]))
     edited.move_points("Rectum", by([0.0, 2.4, 0.0]))

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from pydicom import Dataset
 from pydicom.uid import generate_uid
 from review_desk import ReviewDesk
 
@@ -130,6 +131,81 @@ def test_another_frame_of_reference_is_named_and_nothing_is_measured(desk):
     desk.review(in_another_frame(desk.edited(job)))
     assert only_set(desk).code == "review.other-frame-of-reference"
     assert desk.ledger.find_reviewed_structures() == []
+
+
+@pytest.mark.parametrize(
+    ("patient_id", "code"), [("SOMEBODY-ELSE", "review.other-patient"), ("", None), (None, None)]
+)
+def test_a_set_of_another_patient_on_our_ct_is_named_and_not_measured(desk, patient_id, code):
+    job = desk.job()
+    edited = desk.edited(job)
+    edited.ds.PatientID = patient_id if patient_id is not None else f"{edited.ds.PatientID} "
+    desk.review(edited)
+    assert only_set(desk).code == code
+    assert len(desk.ledger.find_reviewed_structures()) == (0 if code else 7)
+
+
+def overtaken(desk) -> tuple:
+    """A job that sent its set and was replaced since, and the one that replaced it."""
+    old = desk.job()
+    with desk.ledger.begin() as conn:
+        desk.ledger.move_job(conn, old.id, JobState.SUPERSEDED)
+        desk.ledger.new_revision(conn, old.series_id)
+    return old, desk.job(encoded=desk.set_with_uid("after further slices"))
+
+
+@pytest.mark.parametrize("how", ["own", "approved", "predecessor"])
+def test_a_set_of_the_ct_as_it_was_before_further_slices_is_not_compared_with_the_new_one(desk, how):
+    old, _ = overtaken(desk)
+    edited = desk.edited(old, approval="UNAPPROVED" if how == "own" else "APPROVED")
+    own = edited.ds.file_meta.MediaStorageSOPInstanceUID
+    if how == "predecessor":
+        before = Dataset()
+        before.ReferencedSOPClassUID, before.ReferencedSOPInstanceUID = edited.ds.SOPClassUID, own
+        edited.ds.PredecessorStructureSetSequence = [before]
+    else:
+        edited.ds.SOPInstanceUID = own
+    desk.review(edited)
+    assert only_set(desk).code == "review.replaced"
+    assert desk.ledger.find_reviewed_structures() == []
+
+
+def test_a_review_of_the_newer_set_is_compared_though_an_older_one_was_replaced(desk):
+    _, new = overtaken(desk)
+    desk.review(desk.edited(new))
+    assert only_set(desk).code is None
+    assert {row.job_id for row in desk.ledger.find_reviewed_structures()} == {new.id}
+
+
+def test_of_a_ct_that_was_contoured_twice_the_one_that_was_reviewed_is_compared(desk):
+    old, old_shadow = desk.job(), desk.job("shadow", mode=Mode.SHADOW)
+    with desk.ledger.begin() as conn:
+        desk.ledger.new_revision(conn, old.series_id)
+    later = desk.job("added later", mode=Mode.SHADOW)
+    new = desk.job(encoded=desk.set_with_uid("contoured again"))
+    new_shadow = desk.job("shadow", mode=Mode.SHADOW, encoded=desk.set_with_uid("shadow again"))
+    under_our_uid = desk.edited(old)
+    under_our_uid.ds.SOPInstanceUID = under_our_uid.ds.file_meta.MediaStorageSOPInstanceUID
+    for edited, expected in (
+        (under_our_uid, {old.id, old_shadow.id, later.id}),
+        (desk.edited(new), {new.id, new_shadow.id, later.id}),
+    ):
+        assert desk.review(edited) is None
+        found = max(desk.ledger.reviewed_sets(), key=lambda each: each.id)
+        rows = desk.ledger.find_reviewed_structures(set_id=found.id, with_superseded=True)
+        assert {row.job_id for row in rows} == expected
+
+
+def test_a_draft_that_comes_after_the_approved_set_does_not_take_its_place(desk):
+    """As when a destination is asked by night and has kept every version."""
+    job = desk.job()
+    desk.review(desk.edited(job).trim("Bladder", superior=1))
+    desk.review(desk.edited(job, approval="UNAPPROVED").trim("Bladder", superior=3))
+    [counts] = desk.ledger.find_reviewed_structures(structure="Bladder")
+    assert (counts.approval, counts.measures["slices_removed_superior"]) == ("APPROVED", 1.0)
+    desk.review(desk.edited(job, approval="REJECTED").trim("Bladder", superior=2))
+    [counts] = desk.ledger.find_reviewed_structures(structure="Bladder")
+    assert (counts.approval, counts.measures["slices_removed_superior"]) == ("REJECTED", 2.0)
 
 
 def test_our_own_set_that_comes_back_is_no_review(desk):
