@@ -103,12 +103,16 @@ class Cluster:
         children = subprocess.run(
             ["ps", "-o", "pid=", "--ppid", str(self.process.pid)], capture_output=True, text=True, check=False
         )
-        for pid in (self.process.pid, *map(int, children.stdout.split())):
+        pids = [self.process.pid, *map(int, children.stdout.split())]
+        for pid in pids:
             try:
                 os.kill(pid, signal.SIGKILL)
             except ProcessLookupError:
                 continue
         self.process.wait()
+        deadline = time.monotonic() + 60
+        while not all(map(_has_ended, pids)) and time.monotonic() < deadline:
+            time.sleep(0.02)  # the server does not start while one of them still holds its shared memory
 
     def new_database(self, template: str = "template0") -> str:
         """A fresh database; its SQLAlchemy URL."""
@@ -160,6 +164,13 @@ def cluster(
         yield running
     finally:
         running.close()
+
+
+def _has_ended(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in "ZX"
+    except OSError:
+        return True
 
 
 def _end_with_parent() -> None:

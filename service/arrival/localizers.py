@@ -13,6 +13,7 @@ from service.arrival.attributes import values_of
 
 # A localizer lies across the slices. A smaller angle is a wrong slice: it stays, and geometry refuses it.
 _ACROSS_COSINE: Final = 0.7
+_PARALLEL_COSINE: Final = 0.999
 
 
 def separate(headers: Sequence[Dataset]) -> tuple[tuple[int, ...], tuple[int, ...]]:
@@ -35,6 +36,17 @@ def separate(headers: Sequence[Dataset]) -> tuple[tuple[int, ...], tuple[int, ..
             localizers |= {index for index, same in zip(normals, parallel[largest], strict=True) if not same}
     slices = tuple(index for index in range(len(headers)) if index not in localizers)
     return slices, tuple(sorted(localizers))
+
+
+def like_slices(headers: Sequence[Dataset], slices: Sequence[int], localizers: Sequence[int]) -> int:
+    """How many localizers lie as the first slice does: a scout is seen from another side."""
+    normals = [normal for index in slices[:1] if (normal := _normal(headers[index])) is not None]
+    return sum(
+        1
+        for index in localizers
+        if normals and (own := _normal(headers[index])) is not None
+        if abs(float(own @ normals[0])) > _PARALLEL_COSINE
+    )
 
 
 def _says_localizer(header: Dataset) -> bool:

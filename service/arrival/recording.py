@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
 from service.arrival.jobs_of_series import JobMaker
@@ -35,6 +35,10 @@ _MOST_AHEAD: Final = 8
 """Series whose headers are kept before they are complete."""
 _UNROUTED: Final = "No route of the configuration takes this series; it is kept and not contoured."
 _IGNORED: Final = "The series holds localizers only; there is nothing to contour."
+_ALL_LOCALIZERS: Final = (
+    "As many images as a CT has all say that they are localizers (ImageType), so nothing is contoured. "
+    "If this is the planning CT, export it again from the scanner."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +101,7 @@ class Recorder:
             Exception: whatever keeps the database or the spool from being used; nothing was written then.
         """
         identity, outcome = self._decide(series, loaded, order)
+        series = _in_doubt(series, outcome.decision)
         reach("arrival.between-file-and-ledger")
         with self._ledger.begin() as conn:
             known = self._ledger.find_series(series.series_instance_uid, conn)
@@ -187,6 +192,9 @@ class Recorder:
             return identity, _Outcome(SeriesState.REFUSED, refusal.code, refusal.sentence)
         if decision.only_localizers:
             outcome = _Outcome(SeriesState.IGNORED, "series.only-localizers", _IGNORED, decision)
+            if len(decision.localizers) >= loaded.site.node.minimum_slices:
+                code = "series.only-localizers"
+                outcome = _Outcome(SeriesState.REFUSED, code, _ALL_LOCALIZERS, decision)
         elif not decision.jobs:
             outcome = _Outcome(SeriesState.UNROUTED, "series.no-route", _UNROUTED, decision)
         else:
@@ -234,6 +242,18 @@ def _is_repeat(series: ReceivedSeries, known: RecordedSeries | None) -> bool:
         return False
     purged = known.purged_at is not None and known.instances == len(series.instances)
     return series.sent_again or (purged and known.state is SeriesState.ROUTED)
+
+
+def _in_doubt(series: ReceivedSeries, decision: Decision) -> ReceivedSeries:
+    """With a doubt if slices may have been taken for localizers; a series that has one keeps it."""
+    count = decision.like_slices
+    if count < 2 or series.doubt is not None:
+        return series
+    sentence = (
+        f"{count} images call themselves localizers and lie as the slices do; they were left out, so that "
+        "part of the CT may be missing. Look at the CT: release the job if it is whole, else export it again."
+    )
+    return replace(series, doubt=("series.localizers-like-slices", sentence))
 
 
 def _is_other_patient(known: RecordedSeries | None, identity: PatientIdentity) -> bool:

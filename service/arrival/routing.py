@@ -16,7 +16,7 @@ from typing import Final
 from pydicom import Dataset
 
 from service.arrival.attributes import Attributes, Undecided
-from service.arrival.localizers import separate
+from service.arrival.localizers import like_slices, separate
 from service.backlog.records import Mode
 from service.backlog.trial_names import is_shadow, shadow_name
 from service.config.consistency import SENDER
@@ -79,12 +79,14 @@ class Decision:
         reasons: one for each route, in the order of the file.
         slices: indices of the headers that are slices of the CT.
         localizers: indices of those that are not.
+        like_slices: how many of these lie as the slices do.
     """
 
     jobs: tuple[RoutedJob, ...]
     reasons: tuple[RouteReason, ...]
     slices: tuple[int, ...]
     localizers: tuple[int, ...]
+    like_slices: int = 0
 
     @property
     def only_localizers(self) -> bool:
@@ -132,7 +134,8 @@ def route(
     reasons = [_judge(one, attributes) for one in loaded.site.routes]
     matching = [one for one, reason in zip(loaded.site.routes, reasons, strict=True) if reason.matched]
     jobs = tuple(_jobs(matching, calling_ae.strip(), sender_address, loaded))
-    return Decision(jobs, tuple(_with_conflicts(reasons, matching, jobs)), slices, localizers)
+    said = tuple(_with_conflicts(reasons, matching, jobs))
+    return Decision(jobs, said, slices, localizers, like_slices(headers, slices, localizers))
 
 
 def _judge(one: Route, attributes: Attributes) -> RouteReason:

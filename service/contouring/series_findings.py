@@ -23,7 +23,7 @@ def findings_of(stack: SliceStack) -> tuple[Finding, ...]:
     """What the reader of a structure set made of this stack must know."""
     slices, geometry = stack.slices, stack.geometry
     found = [
-        *_left_out(stack.localizers, stack.duplicates),
+        *_left_out(stack.localizers, stack.like_slices, stack.duplicates),
         *_spacing(geometry),
         *_patient_position(slices, geometry),
         *_interleaved(slices),
@@ -53,8 +53,15 @@ def findings_of(stack: SliceStack) -> tuple[Finding, ...]:
     return tuple(found)
 
 
-def _left_out(localizers: int, duplicates: int) -> Iterator[Finding]:
-    if localizers:
+def _left_out(localizers: int, like_slices: int, duplicates: int) -> Iterator[Finding]:
+    if like_slices > 1:
+        yield Finding(
+            "ct.localizers-like-slices",
+            f"{like_slices} images call themselves localizers, were left out, and are like the slices in all "
+            "else: part of the CT may be missing. Look at the CT; if so, export it again.",
+            severity=Severity.HOLD,
+        )
+    elif localizers:
         yield Finding(
             "ct.localizers-left-out", f"{localizers} localizer images were left out.", severity=Severity.NOTE
         )

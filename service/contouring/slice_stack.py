@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 from pydicom.uid import EnhancedCTImageStorage
 
 from service.contouring.ct_pixels import stored_bytes
@@ -29,12 +30,14 @@ class SliceStack:
         slices: ascending along the normal.
         geometry: of these slices.
         localizers: how many images were left out as localizers.
+        like_slices: how many of these differ from the slices in nothing but what they call themselves.
         duplicates: how many slices were left out because they repeat another one.
     """
 
     slices: tuple[SliceHeader, ...]
     geometry: StackGeometry
     localizers: int
+    like_slices: int
     duplicates: int
 
 
@@ -48,7 +51,8 @@ def read_stack(files: Sequence[Path], limits: Limits) -> SliceStack:
     check_slices(images, limits)
     images, duplicates, geometry = _in_order(images)
     _refuse_stack(images, geometry, limits)
-    return SliceStack(tuple(images), geometry, localizers, duplicates)
+    like_slices = sum(1 for header in localizers if _is_like(header, images[0]))
+    return SliceStack(tuple(images), geometry, len(localizers), like_slices, duplicates)
 
 
 def _headers(files: Sequence[Path], limits: Limits) -> list[SliceHeader]:
@@ -79,16 +83,28 @@ def _headers(files: Sequence[Path], limits: Limits) -> list[SliceHeader]:
     return slices
 
 
-def _without_localizers(slices: list[SliceHeader]) -> tuple[list[SliceHeader], int]:
+def _without_localizers(slices: list[SliceHeader]) -> tuple[list[SliceHeader], list[SliceHeader]]:
     images = [header for header in slices if "LOCALIZER" not in header.image_type]
-    dropped = len(slices) - len(images)
+    dropped = [header for header in slices if "LOCALIZER" in header.image_type]
     if not images:
         raise SeriesRefused(
             "series.only-localizers", "The series holds localizers only. Send the planning CT."
         )
     if dropped:
-        _log.info("localizers-left-out", count=dropped)
+        _log.info("localizers-left-out", count=len(dropped))
     return images, dropped
+
+
+def _is_like(localizer: SliceHeader, image: SliceHeader) -> bool:
+    """Whether it has the slices' orientation, size and spacing: a scout is seen from another side."""
+    one, other = localizer.pixels, image.pixels
+    measures = (
+        (localizer.orientation, image.orientation),
+        (localizer.pixel_spacing_mm, image.pixel_spacing_mm),
+    )
+    return (one.rows, one.columns) == (other.rows, other.columns) and all(
+        np.allclose(a, b, rtol=0, atol=1e-3) for a, b in measures
+    )
 
 
 def _geometry(slices: Sequence[SliceHeader]) -> StackGeometry:

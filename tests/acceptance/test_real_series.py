@@ -101,7 +101,7 @@ def storescp(folder: Path) -> Iterator[int]:
     port = free_port()
     process = subprocess.Popen([STORESCP, "-aet", "TPS", "-od", str(folder), str(port)], env=PROMPT)
     try:
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while time.monotonic() < deadline:
             with socket.socket() as probe:
                 if probe.connect_ex(("127.0.0.1", port)) == 0:

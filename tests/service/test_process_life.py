@@ -49,7 +49,7 @@ def start_family(body: str) -> tuple[subprocess.Popen[str], int]:
         [sys.executable, "-P", "-c", PARENT, CHILD.format(body=body)], stdout=subprocess.PIPE, text=True
     )
     assert parent.stdout is not None
-    assert select.select([parent.stdout], [], [], 20)[0]
+    assert select.select([parent.stdout], [], [], 60)[0]
     return parent, int(parent.stdout.readline())
 
 
@@ -57,12 +57,12 @@ def start_family(body: str) -> tuple[subprocess.Popen[str], int]:
 @pytest.mark.parametrize(
     "body", ["time.sleep(60)", BUSY, WITHOUT_THE_SIGNAL], ids=["asleep", "busy", "by-pipe"]
 )
-def test_a_child_ends_within_two_seconds_of_its_parent(body: str, how: int) -> None:
+def test_a_child_ends_soon_after_its_parent(body: str, how: int) -> None:
     parent, child = start_family(body)
     assert alive(child)
     os.kill(parent.pid, how)
     parent.communicate()
-    deadline = time.monotonic() + 2
+    deadline = time.monotonic() + 20  # it would live for a minute
     while alive(child) and time.monotonic() < deadline:
         time.sleep(0.02)
     assert not alive(child)
@@ -70,7 +70,7 @@ def test_a_child_ends_within_two_seconds_of_its_parent(body: str, how: int) -> N
 
 def test_a_process_that_was_started_by_hand_lives_on() -> None:
     script = CHILD.format(body="print('still here')")
-    run = subprocess.run([sys.executable, "-P", "-c", script], capture_output=True, text=True, timeout=20)
+    run = subprocess.run([sys.executable, "-P", "-c", script], capture_output=True, text=True, timeout=60)
     assert run.stdout.split("\n")[:2] == ["up", "still here"]
 
 
@@ -82,7 +82,7 @@ stop = stop_event()
 os.kill(os.getpid(), signal.SIGTERM)
 print(stop.wait(5))
 """
-    run = subprocess.run([sys.executable, "-P", "-c", script], capture_output=True, text=True, timeout=20)
+    run = subprocess.run([sys.executable, "-P", "-c", script], capture_output=True, text=True, timeout=60)
     assert run.stdout == "True\n"
 
 
@@ -96,7 +96,7 @@ parent = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
 orphan = int(parent.stdout.readline())
 parent.kill()
 parent.wait()
-deadline = time.monotonic() + 5
+deadline = time.monotonic() + 30
 while Path(f"/proc/{orphan}").exists() and time.monotonic() < deadline:
     reap_orphans({None})
     time.sleep(0.02)
@@ -107,7 +107,7 @@ print(Path(f"/proc/{orphan}").exists())
 def test_an_orphan_ends_and_leaves_no_zombie() -> None:
     child = CHILD.format(body="time.sleep(60)")
     run = subprocess.run(
-        [sys.executable, "-P", "-c", GRANDPARENT, PARENT, child], capture_output=True, text=True, timeout=20
+        [sys.executable, "-P", "-c", GRANDPARENT, PARENT, child], capture_output=True, text=True, timeout=60
     )
     assert run.stdout == "False\n"
 
@@ -121,5 +121,5 @@ time.sleep(0.3)
 reap_orphans({child.pid})
 print(child.wait())
 """
-    run = subprocess.run([sys.executable, "-P", "-c", script], capture_output=True, text=True, timeout=20)
+    run = subprocess.run([sys.executable, "-P", "-c", script], capture_output=True, text=True, timeout=60)
     assert run.stdout == "7\n"

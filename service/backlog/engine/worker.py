@@ -164,20 +164,19 @@ class EngineWorker:
     def _register(self, queue: str, handler: Handler, room: Room, client: EngineClient) -> None:
         @DBOS.step(name=f"{queue}.handle")  # what it returns is kept: a crash after it does not repeat it
         def handle(payload: str) -> dict[str, Any]:
-            key = str(DBOS.workflow_id)
-            with room.place(  # limits of a queue are shared by all processes; this one is ours
-                alone=queue in RUN_ALONE_AGAIN and room.size > 1 and client.runs(key) > 1,
-                waits=lambda: self._count_run(key, -1),  # its process may end while it does nothing
-                waited=lambda: self._count_run(key, 1),
-            ):
-                return self._handle(queue, handler, payload)
+            return self._handle(queue, handler, payload)
 
         @DBOS.workflow(name=queue, max_recovery_attempts=RUNS_BEFORE_SET_ASIDE[queue] - 1)
         def run_row(payload: str) -> str:
             own_key = str(DBOS.workflow_id)
             self._rows.add(own_key)
             try:
-                outcome = handle(payload)
+                with room.place(  # limits of a queue are shared by all processes; this one is ours
+                    alone=queue in RUN_ALONE_AGAIN and room.size > 1 and client.runs(own_key) > 1,
+                    waits=lambda: self._count_run(own_key, -1),  # its process may end while it does nothing
+                    waited=lambda: self._count_run(own_key, 1),
+                ):
+                    outcome = handle(payload)  # not begun if the row was cancelled while it waited
                 if "failed" in outcome:
                     raise HandlerFailed(outcome["failed"])
                 if "key" in outcome:

@@ -10,7 +10,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from models.catalog import find_bundle
+from models.cards.catalog import find_bundle
 from models.second_look.between import check_places
 from models.second_look.codes import level_of
 from models.second_look.measuring import CtLook, StructureLook

@@ -66,6 +66,33 @@ def test_localizers_alone_are_ignored_and_nobody_is_told(desk):
     assert desk.told.messages == []
 
 
+def test_a_whole_ct_that_calls_itself_localizers_is_told(desk):
+    desk.send(SLICES, ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"])
+    desk.wait(4)
+    assert (desk.series().state, desk.series().code) == (SeriesState.REFUSED, "series.only-localizers")
+    assert desk.told.codes == ["series.only-localizers"]
+
+
+def test_slices_that_call_themselves_localizers_let_the_job_wait_for_a_person(desk):
+    desk.send(SLICES)
+    desk.send([10, 11, 12], ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"])
+    desk.wait(4)
+    (job,) = desk.jobs()
+    assert (job.state, job.code, len(job.files)) == (JobState.HELD, "series.localizers-like-slices", 10)
+    assert desk.told.codes == ["series.localizers-like-slices"]
+
+
+def test_scouts_hold_nothing_up(desk):
+    desk.send(SLICES)
+    scout = {
+        "ImageType": ["ORIGINAL", "PRIMARY", "LOCALIZER"],
+        "ImageOrientationPatient": [1, 0, 0, 0, 0, -1],
+    }
+    desk.send([10, 11, 12], **scout)
+    desk.wait(4)
+    assert [job.state for job in desk.jobs()] == [JobState.QUEUED]
+
+
 def test_a_series_without_a_route_is_kept_and_shown_and_not_contoured(make_desk):
     desk = make_desk(routes=[])
     desk.send(SLICES)

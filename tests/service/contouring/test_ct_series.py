@@ -335,6 +335,18 @@ def test_a_localizer_is_left_out_and_told(tmp_path):
     assert len(read.references) == 12
 
 
+def test_slices_that_call_themselves_localizers_are_no_scouts_and_a_person_looks(tmp_path):
+    def lower_half(k, ds):
+        if k < 6:
+            ds.ImageType = LOCALIZER
+        return ds
+
+    read = CtSeries.read(series(tmp_path, lower_half))
+    assert len(read.references) == 6
+    (finding,) = read.findings
+    assert (finding.code, finding.severity) == ("ct.localizers-like-slices", Severity.HOLD)
+
+
 def test_a_localizer_may_be_of_another_size_and_lack_a_position(tmp_path):
     files = series(tmp_path)
     localizer = again(files[0], "localizer", ImageType=LOCALIZER, PixelSpacing=[1, 1])

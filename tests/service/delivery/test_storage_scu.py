@@ -332,7 +332,7 @@ def test_dcmtk_stores_it(tmp_path: Path, make_structure_set: Callable[..., Path]
         stdin=subprocess.DEVNULL,
     ) as peer:
         to = Peer("TPS", "127.0.0.1", port, "DELINEATE", 10)
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while not echo(to).stored and time.monotonic() < deadline:
             time.sleep(0.05)
         found, seconds = timed(file, to)

@@ -34,7 +34,7 @@ def listening(desk: Desk) -> Iterator[AE]:
 
 
 def wait_for(desk: Desk, *roles: str) -> None:
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 30
     while ages_seconds(desk.loaded.storage).keys() != set(roles):
         assert time.monotonic() < deadline
         time.sleep(0.01)

@@ -2,17 +2,44 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from engine_worker import work
 
-PROGRAM = Path(__file__).with_name("worker_process.py")
+FORKED = multiprocessing.get_context("forkserver")
+FORKED.set_forkserver_preload(["service.backlog.engine"])
+"""Workers are forked from a process that has imported what they need: 120 of them would each do so for a second."""
+
+
+class WorkerProcess:
+    """A worker; what it ended with is known after :meth:`wait`."""
+
+    def __init__(self, *arguments: object) -> None:
+        self._process = FORKED.Process(target=work, args=arguments)
+        self._process.start()
+
+    @property
+    def returncode(self) -> int | None:
+        """As :attr:`subprocess.Popen.returncode`; None while it runs."""
+        return self._process.exitcode
+
+    def wait(self, seconds: float | None = None) -> int:
+        """Until it ends; what it ended with."""
+        self._process.join(seconds)
+        if self.returncode is None:
+            message = f"it runs on after {seconds} s"
+            raise TimeoutError(message)
+        return self.returncode
+
+    def send_signal(self, number: signal.Signals) -> None:
+        assert self._process.pid is not None
+        os.kill(self._process.pid, number)
 
 
 class Workers:
@@ -22,19 +49,16 @@ class Workers:
         self.database_url = database_url
         self.locks = folder / "locks"
         self._log = folder / "log"
-        self.processes: list[subprocess.Popen[bytes]] = []
+        self.processes: list[WorkerProcess] = []
 
     def start(
         self,
         executor_id: str = "host:work",
         queues: str = "contour=1,deliver=4",
         reap_after_seconds: float = 1.0,
-    ) -> subprocess.Popen[bytes]:
-        arguments = [self.database_url, executor_id, self.locks, self._log, queues, reap_after_seconds]
-        process = subprocess.Popen(
-            [sys.executable, PROGRAM, *map(str, arguments)],
-            stderr=subprocess.PIPE,
-            env={**os.environ, "PYTHONPATH": "."},
+    ) -> WorkerProcess:
+        process = WorkerProcess(
+            self.database_url, executor_id, self.locks, self._log, queues, reap_after_seconds
         )
         self.processes.append(process)
         return process
@@ -61,15 +85,18 @@ class Workers:
             assert time.monotonic() < deadline, f"waited in vain; written: {self.lines()}"
             time.sleep(0.02)
 
-    def kill(self, process: subprocess.Popen[bytes]) -> None:
+    def go(self) -> None:
+        """Rows that are held need wait no longer."""
+        self._log.with_name("go").touch()
+
+    def kill(self, process: WorkerProcess) -> None:
         process.send_signal(signal.SIGKILL)
         process.wait()
 
     def close(self) -> None:
         for process in self.processes:
-            if process.poll() is None:
-                process.kill()
-            process.communicate()
+            if process.returncode is None:
+                self.kill(process)
 
 
 @pytest.fixture

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import random
 import signal
-import subprocess
 import time
 from collections import Counter
 
@@ -22,10 +21,11 @@ pytestmark = pytest.mark.slow
 
 
 def test_a_row_interrupted_by_a_kill_runs_again_when_its_process_returns(client, workers):
-    client.submit_now("contour", "contour:a:1", "a;sleep=3")
+    client.submit_now("contour", "contour:a:1", "a;held")
     first = workers.start()
     workers.wait(lambda: workers.lines("start", "contour", "a"))
     workers.kill(first)
+    workers.go()
     workers.start()
     workers.wait(lambda: workers.lines("end", "contour", "a"))
     assert len(workers.lines("start", "contour", "a")) == 2
@@ -34,11 +34,12 @@ def test_a_row_interrupted_by_a_kill_runs_again_when_its_process_returns(client,
 
 
 def test_rows_of_a_dead_executor_that_never_returns_are_given_back(client, workers):
-    client.submit_now("contour", "contour:a:1", "a;sleep=3")
+    client.submit_now("contour", "contour:a:1", "a;held")
     first = workers.start("host:old")
     workers.wait(lambda: workers.lines("start", "contour", "a"))
     workers.kill(first)
     at = time.time()
+    workers.go()
     workers.start("host:new")
     workers.wait(lambda: workers.lines("end", "contour", "a"))
     assert workers.lines("overlap") == []
@@ -47,10 +48,13 @@ def test_rows_of_a_dead_executor_that_never_returns_are_given_back(client, worke
 
 def test_rows_of_a_living_executor_are_left_alone(client, workers, database_url):
     queues = "contour=1,deliver=4", "contour=1"  # on SQLite one process sends
-    client.submit_now("contour", "contour:a:1", "a;sleep=6")
+    client.submit_now("contour", "contour:a:1", "a;held")
     workers.start("host:one", queues[0])
     workers.wait(lambda: workers.lines("start", "contour", "a"))
     workers.start("host:two", queues[1])
+    workers.wait(lambda: workers.lines("up", "host:two"))
+    time.sleep(3)  # three times what it takes to call an executor dead
+    workers.go()
     workers.wait(lambda: workers.lines("end", "contour", "a"))
     assert len(workers.lines("start", "contour", "a")) == 1
     assert workers.lines("overlap") == []
@@ -58,17 +62,18 @@ def test_rows_of_a_living_executor_are_left_alone(client, workers, database_url)
 
 def test_a_row_that_was_there_when_its_process_was_killed_four_times_is_not_to_blame(client, workers):
     """Somebody kills a process four times in a row, or the power fails: that is no poison yet."""
-    client.submit_now("contour", "contour:a:1", "a;sleep=3")
+    client.submit_now("contour", "contour:a:1", "a;held")
     for count in range(1, 5):
         process = workers.start()
         workers.wait(lambda count=count: len(workers.lines("start", "contour", "a")) == count)
         workers.kill(process)
+    workers.go()
     workers.start()
     workers.wait(lambda: workers.lines("end", "contour", "a"))
     assert workers.lines("dead") == []
 
 
-def test_a_row_that_kills_its_process_each_time_is_set_aside_and_told(client, workers):
+def test_a_row_that_kills_its_process_each_time_is_set_aside_and_told_and_may_be_resumed(client, workers):
     client.submit_now("contour", "contour:poison:1", "poison;die", priority=1)
     client.submit_now("contour", "contour:good:1", "good", priority=2)
     for _ in range(RUNS):
@@ -83,6 +88,8 @@ def test_a_row_that_kills_its_process_each_time_is_set_aside_and_told(client, wo
     assert client.counts()["contour"]["max_recovery_attempts_exceeded"] == 1
     time.sleep(2.5)
     assert len(workers.lines("dead", "contour", "poison")) == 1
+    client.resume("contour:poison:1", "contour")  # by a person
+    workers.wait(lambda: len(workers.lines("start", "contour", "poison")) == RUNS + 1)
 
 
 def test_rows_that_ran_beside_one_that_kills_are_not_set_aside_with_it(client, workers):
@@ -92,27 +99,16 @@ def test_rows_that_ran_beside_one_that_kills_are_not_set_aside_with_it(client, w
     client.submit_now("contour", "contour:poison:1", "poison;die=0.5", priority=2)
     for _ in range(2 * RUNS + 2):
         process = workers.start(queues="contour=3")
-        try:
-            process.wait(12)
-        except subprocess.TimeoutExpired:
+        workers.wait(lambda p=process: p.returncode is not None or workers.lines("dead", "contour", "poison"))
+        if process.returncode is None:
             break
         assert process.returncode == -signal.SIGKILL
-    workers.wait(lambda: workers.lines("dead", "contour", "poison"))
+    assert workers.lines("dead", "contour", "poison")
     workers.wait(lambda: all(workers.lines("end", "contour", name) for name in ("one", "two")))
     workers.wait(lambda: client.under_way() == set())
     assert len(workers.lines("start", "contour", "poison")) == RUNS
     assert [line for line in workers.lines("dead") if "poison" not in line] == []
     assert workers.lines("overlap") == []
-
-
-def test_a_row_set_aside_may_be_resumed_by_a_person(client, workers):
-    client.submit_now("contour", "contour:poison:1", "poison;die")
-    for _ in range(RUNS):
-        workers.start().wait(40)
-    workers.start()
-    workers.wait(lambda: workers.lines("dead", "contour", "poison"))
-    client.resume("contour:poison:1", "contour")
-    workers.wait(lambda: len(workers.lines("start", "contour", "poison")) == RUNS + 1)
 
 
 def test_a_retry_that_waits_survives_the_restart(client, workers):
@@ -130,15 +126,16 @@ def test_a_retry_that_waits_survives_the_restart(client, workers):
 
 
 def test_a_cancelled_row_is_never_started(client, workers):
-    client.submit_now("contour", "contour:long:1", "long;sleep=2", priority=1)
+    client.submit_now("contour", "contour:long:1", "long;held", priority=1)
     client.submit_now("contour", "contour:b:1", "b", priority=2)
     client.submit_now("contour", "contour:c:1", "c", priority=3)
     workers.start()
     workers.wait(lambda: workers.lines("start", "contour", "long"))
     client.cancel("contour:b:1")
     client.cancel("contour:long:1")  # runs on, but nothing follows from it
+    workers.go()
     workers.wait(lambda: workers.lines("end", "contour", "c"))
-    assert workers.lines("start", "contour", "b") == []
+    assert workers.lines("start", "contour", "b") == [], workers.lines()
     assert workers.at("start", "contour", "c") >= workers.at("end", "contour", "long")
     client.resume("contour:b:1", "contour")
     workers.wait(lambda: workers.lines("end", "contour", "b"))
@@ -150,8 +147,8 @@ def test_a_worker_asked_to_end_ends_cleanly(client, workers):
     time.sleep(1.5)
     begin = time.monotonic()
     process.send_signal(signal.SIGTERM)
-    process.wait(20)
-    assert time.monotonic() - begin < 5
+    process.wait(40)
+    assert time.monotonic() - begin < 15
     assert process.returncode == 0
     assert workers.lines("down") == [["down", "host:work", "0"]]
 
@@ -160,8 +157,8 @@ def test_a_database_that_crashes_is_waited_for_and_nothing_is_reaped_by_mistake(
     if workers.database_url.startswith("sqlite"):
         pytest.skip("SQLite has no server")
     server = request.getfixturevalue("postgresql")
-    client.submit_now("contour", "contour:a:1", "a;sleep=6")
-    client.submit_now("contour", "contour:b:1", "b", delay_seconds=7)
+    client.submit_now("contour", "contour:a:1", "a;held")
+    client.submit_now("contour", "contour:b:1", "b", delay_seconds=4)
     processes = [workers.start(name, reap_after_seconds=10.0) for name in ("host:one", "host:two")]
     locks = locks_of(workers.database_url, workers.locks)
     for name in ("host:one", "host:two"):
@@ -171,11 +168,12 @@ def test_a_database_that_crashes_is_waited_for_and_nothing_is_reaped_by_mistake(
     server.crash()
     time.sleep(2)
     server.start()
+    workers.go()
     workers.wait(lambda: workers.lines("end", "contour", "b"), 90)
     workers.wait(lambda: client.under_way() == set(), 90)
     assert len(workers.lines("start", "contour", "a")) == 1
     assert workers.lines("overlap") == []
-    assert [process.poll() for process in processes] == [None, None]
+    assert [process.returncode for process in processes] == [None, None]
 
 
 def test_a_busy_worker_ends_within_seconds_and_that_is_no_crash_of_its_row(client, workers):
@@ -185,8 +183,8 @@ def test_a_busy_worker_ends_within_seconds_and_that_is_no_crash_of_its_row(clien
         workers.wait(lambda number=number: len(workers.lines("start", "contour", "a")) > number)
         begin = time.monotonic()
         process.send_signal(signal.SIGTERM)
-        process.wait(30)
-        assert time.monotonic() - begin < 10
+        process.wait(50)
+        assert time.monotonic() - begin < 30  # the row has a minute to go
         assert process.returncode == 3
     assert workers.lines("down") == [["down", "host:work", "1"]] * 4
     assert workers.lines("overlap") == []

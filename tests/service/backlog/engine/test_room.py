@@ -33,7 +33,7 @@ class Guests:
         threading.Thread(target=stay, daemon=True).start()
 
     def settle(self, *names: str) -> None:
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while sorted(self.inside) != sorted(names):
             assert time.monotonic() < deadline, self.inside
             time.sleep(0.005)

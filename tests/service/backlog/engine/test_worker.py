@@ -55,7 +55,7 @@ def running(database_url, tmp_path):
         each.end()
 
 
-def until(met, seconds=20.0):
+def until(met, seconds=60.0):
     deadline = time.monotonic() + seconds
     while not met():
         assert time.monotonic() < deadline, "waited in vain"
@@ -205,6 +205,35 @@ def test_each_process_keeps_to_its_own_number_at_once(client, running, database_
         client.submit_now("contour", f"contour:{number}:1", str(number))
     until(lambda: len(most) == 4)
     assert max(most) == 1
+    other.close()
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_a_row_cancelled_while_it_waits_for_its_place_is_not_begun(client, running, database_url):
+    from service.backlog.engine import EngineClient
+
+    begun, go_on = [], threading.Event()
+
+    def contour(payload):
+        begun.append(payload)
+        go_on.wait(60)
+
+    running({"contour": contour}, {"contour": 1})
+    until(lambda: client.status("contour:none:1") is None)
+    other = EngineClient(database_url)
+    other.configure("contour", at_once=3, poll_seconds=0.05)  # so that this process takes both
+    for name in ("a", "b"):
+        client.submit_now("contour", f"contour:{name}:1", name)
+    until(lambda: begun and client.counts()["contour"]["pending"] == 2)
+    (waiting,) = {"a", "b"} - set(begun)
+    client.cancel(f"contour:{waiting}:1")
+    client.submit_now("contour", "contour:c:1", "c")
+    go_on.set()
+    until(lambda: "c" in begun)
+    until(lambda: client.under_way() == set())
+    assert waiting not in begun
+    client.resume(f"contour:{waiting}:1", "contour")
+    until(lambda: waiting in begun)
     other.close()
 
 

@@ -1,8 +1,6 @@
 """A worker in a process of its own, to be killed: it writes what it does to one file, line by line.
 
-Arguments: database URL, executor id, lock folder, log file, queues with their numbers such as
-``contour=1,deliver=4``, and after how many seconds the dead are reaped. Payloads are ``name`` or
-``name;word;word`` with the words ``sleep=s``, ``die`` or ``die=s`` (the process kills itself, after so many
+Payloads are ``name`` or ``name;word;word`` with the words ``sleep=s``, ``held`` (until there is a file ``go`` beside the log), ``die`` or ``die=s`` (the process kills itself, after so many
 seconds), ``again=n`` (asks to be run n times in all, 1.2 s apart) and ``raise``.
 """
 
@@ -11,7 +9,6 @@ from __future__ import annotations
 import fcntl
 import os
 import signal
-import sys
 import threading
 import time
 from pathlib import Path
@@ -23,6 +20,7 @@ class Diary:
     """One file for all processes; a lock on a file for each unit shows whether two ever run it at once."""
 
     def __init__(self, file: Path) -> None:
+        self.go = file.with_name("go")
         self._file = os.open(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
         self._units = file.parent / "units"
         self._units.mkdir(exist_ok=True)
@@ -52,6 +50,8 @@ def handler(diary: Diary, queue: str):
         if "raise" in options:
             message = "Lindqvist^Åsa"
             raise ValueError(message)
+        while "held" in options and not diary.go.exists():
+            time.sleep(0.02)
         time.sleep(float(options.get("sleep", 0)))
         diary.say("end", queue, name)
         os.close(unit)
@@ -64,19 +64,19 @@ def handler(diary: Diary, queue: str):
     return handle
 
 
-def main() -> None:
-    url, executor_id, locks, log, queues, reap_after_seconds = sys.argv[1:]
-    diary = Diary(Path(log))
+def work(url: str, executor_id: str, locks: Path, log: Path, queues: str, reap_after_seconds: float) -> None:
+    """Run the rows of ``queues``, such as ``contour=1,deliver=4``, until the process is asked to end."""
+    diary = Diary(log)
     numbers = {name: int(number) for name, _, number in (part.partition("=") for part in queues.split(","))}
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     worker = EngineWorker(
         url,
         executor_id,
-        Path(locks),
+        locks,
         0.1,
         on_dead=lambda queue, payload: diary.say("dead", queue, payload.partition(";")[0]),
-        reap_after_seconds=float(reap_after_seconds),
+        reap_after_seconds=reap_after_seconds,
     )
     handlers = {queue: handler(diary, queue) for queue in numbers}
     diary.say("up", executor_id)
@@ -84,7 +84,3 @@ def main() -> None:
     diary.say("down", executor_id, left)
     if left:
         os._exit(3)
-
-
-if __name__ == "__main__":
-    main()
