@@ -12,11 +12,10 @@ from typing import Final
 
 import sqlalchemy as sa
 
-from service.backlog.commitment_records import AskedState, CommitmentState
 from service.backlog.database import now
 from service.backlog.delivery_records import newest_of, was_never_made
 from service.backlog.engine import CONTOUR, DELIVER, SHADOW, EngineClient
-from service.backlog.forgotten_rows import any_with, submit_commitments
+from service.backlog.forgotten_rows import any_with, end_commitment, submit_commitments
 from service.backlog.ledger import Ledger, LedgerRefused, contour_key, deliver_key
 from service.backlog.ledger_deliveries import OPEN
 from service.backlog.records import Delivery, DeliveryState, Job, JobState, Mode
@@ -169,13 +168,7 @@ class Operations:
 
     def end_commitment(self, payload: str) -> None:
         """The same for a row of storage commitment: nobody is asked, or answered, any more."""
-        kind, _, number = payload.partition(":")
-        if kind == "report":
-            self._ledger.move_asked(int(number), AskedState.UNREACHABLE)
-            return
-        sentence = "Asking for storage commitment failed in an unforeseen way. See the log, then resend."
-        state, code = CommitmentState.UNANSWERED, "commitment.set-aside"
-        self._ledger.end_commitment(int(number), state, code=code, sentence=sentence)
+        end_commitment(self._ledger, payload)
 
     def reconcile(self) -> int:
         """Submit what the ledger says is waiting and the engine does not know; how many.
@@ -186,7 +179,7 @@ class Operations:
         before = self._engine.under_way()
         queued = self._ledger.find_jobs(_WANT_CONTOURING, limit=None)
         jobs = [job for job in queued if _at_rest(job.updated_at)]
-        making = self._ledger.jobs_being_made(now() - _SETTLE_SECONDS)
+        jobs += map(self._ledger.job, self._ledger.jobs_being_made(now() - _SETTLE_SECONDS))
         waiting = self._ledger.open_deliveries()
         deliveries = [each for each in waiting if _at_rest(each.next_at or each.updated_at)]
         known = before | self._engine.under_way()
@@ -194,14 +187,9 @@ class Operations:
         for job in jobs:
             if not any_with(known, f"{CONTOUR}:{job.id}:"):
                 with self._ledger.begin() as conn:
-                    if self._ledger.locked_job(conn, job.id).state in _WANT_CONTOURING:
+                    wanted = self._ledger.locked_job(conn, job.id).state in _WANT_CONTOURING
+                    if wanted or self._ledger.being_made(job.id, conn):
                         self._submit_job(conn, job)
-                        found += 1
-        for job_id in making:
-            if not any_with(known, f"{CONTOUR}:{job_id}:"):
-                with self._ledger.begin() as conn:
-                    if self._ledger.being_made(job_id, conn):
-                        self._submit_job(conn, self._ledger.job(job_id, conn))
                         found += 1
         for each in deliveries:
             if not any_with(known, f"{DELIVER}:{each.id}:"):
