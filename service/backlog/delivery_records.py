@@ -133,11 +133,16 @@ def new_row(
     }
 
 
-def why_not_made(conn: sa.Connection, dead: Delivery) -> str:
-    """What the job's findings say of an object that could not be made, after a space; empty if nothing."""
-    t = tables.finding.c
-    query = sa.select(t.sentence).where(t.job_id == dead.job_id, t.code == dead.reason).order_by(t.id)
-    found = conn.execute(query).scalar()
+def why_not_there(conn: sa.Connection, dead: Delivery) -> str:
+    """What the destination said last, or the job's findings of an object that could not be made.
+
+    After a space; empty if nothing.
+    """
+    a, f = tables.attempt.c, tables.finding.c
+    last = (a.delivery_id == dead.id) & (a.n == dead.attempts) & (a.code == dead.reason)
+    of_job = (f.job_id == dead.job_id) & (f.code == dead.reason)
+    said = conn.execute(sa.select(a.sentence).where(last)).scalar()
+    found = said or conn.execute(sa.select(f.sentence).where(of_job).order_by(f.id)).scalar()
     return f" {found}" if found else ""
 
 

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from service.backlog import ledger_tables as tables
 from service.backlog.database import LedgerRefused, now
-from service.backlog.delivery_records import delivery_of, new_row, newest_of, why_not_made
+from service.backlog.delivery_records import delivery_of, new_row, newest_of, why_not_there
 from service.backlog.ledger_jobs import JobLedger
 from service.backlog.records import DELIVERY_ARROWS, Delivery, DeliveryState, JobState
 from service.config.output_objects import ObjectKind
@@ -248,7 +248,7 @@ class DeliveryLedger(JobLedger):
             return self.move_job(conn, job_id, JobState.HELD, code="job.rest-held", sentence=sentence).state
         if DeliveryState.DEAD in states:
             dead = next(each for each in last if each.state is DeliveryState.DEAD)
-            sentence = f"The {dead.noun} did not reach {dead.destination}.{why_not_made(conn, dead)}"
+            sentence = f"The {dead.noun} did not reach {dead.destination}.{why_not_there(conn, dead)}"
             return self.move_job(conn, job_id, JobState.FAILED, code=dead.reason, sentence=sentence).state
         return self.move_job(conn, job_id, JobState.DONE).state
 

@@ -30,10 +30,10 @@ def check(
     for warning in warnings_of(loaded, connect=connect, also=unusable_sections(loaded.site)):
         print(f"warning: {warning.said_of(config.name)}")
     site = loaded.site
-    print(
-        f"{config.name} is good (version {loaded.version}): {len(site.senders)} senders, "
-        f"{len(site.destinations)} destinations, {len(site.protocols)} protocols, {len(site.routes)} routes"
-    )
+    counts = {"sender": site.senders, "destination": site.destinations, "protocol": site.protocols}
+    parts = [*counts.items(), ("route", site.routes)]
+    said = ", ".join(f"{len(held)} {what}{'' if len(held) == 1 else 's'}" for what, held in parts)
+    print(f"{config.name} is good (version {loaded.version}): {said}")
 
 
 @app.command()

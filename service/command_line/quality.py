@@ -78,6 +78,9 @@ def _print(found: Overview) -> None:
     from service.command_line.tables import print_table, printable
     from service.evaluation.html_report import HEAD, cells, told_kappa, told_state
 
+    if not found.lines:
+        print("No structure that came back was measured yet: `delineate reviews list` says what came.")
+        return
     states = {chart.group: told_state(chart) for chart in found.charts}
     table = Table(*HEAD, "state")
     for line in found.lines:

@@ -18,6 +18,7 @@ from service.config.yaml_traps import comment_hint
 
 _LONGEST_QUOTE: Final = 60
 _PASSWORD_OF_URL: Final = re.compile(r"(://[^:@/]*):.*@")
+_BARE: Final = re.compile(r"[\w./-]+")
 _PLAINLY: Final = {
     "int_type": ", plainly written: no quotes, no leading zeros",
     "float_type": ", plainly written: no quotes, no leading zeros",
@@ -78,7 +79,10 @@ def _value_sentence(document: Document, detail: ErrorDetails, path: KeyPath) -> 
     if detail["type"] == "too_short":
         return "lists nothing; allowed: at least one"
     near = did_you_mean(value, schema_at(path).get("enum", ())) if isinstance(value, str) else ""
-    return f"found {_shown(value)}{near}; allowed: {allowed}{_PLAINLY.get(detail['type'], '')}"
+    plainly = _PLAINLY.get(detail["type"], "")
+    if detail["type"] == "list_type" and isinstance(value, str):
+        plainly = f"; write [{value}]" if _BARE.fullmatch(value) else f'; write ["{value}"]'
+    return f"found {_shown(value)}{near}; allowed: {allowed}{plainly}"
 
 
 def _allowed_key(path: KeyPath) -> str:

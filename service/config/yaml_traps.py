@@ -202,7 +202,7 @@ def _syntax(error: yaml.MarkedYAMLError, line: int) -> Mistake:
     elif "expected ',' or" in problem:
         said = f"a bracket is not closed, or a comma is missing{opened}"
     elif "could not find expected ':'" in problem:
-        said = f"a key without its colon{opened}"
+        said = f"a key without its colon, or without the blank after it{opened}"
     elif "expected <block end>" in problem:
         said = f"the indentation does not fit the lines above{opened}"
     elif "expected a single document" in (error.context or ""):

@@ -115,7 +115,7 @@ def test_a_job_has_failed_when_the_last_ends_and_one_is_dead(ledger, sending_job
     finish(ledger, b, DeliveryState.DELIVERED)
     failed = ledger.job(job.id)
     assert (failed.state, failed.code) == (JobState.FAILED, "peer.refused")
-    assert failed.sentence == "The structure set did not reach a."
+    assert failed.sentence == "The structure set did not reach a. So it was."
 
 
 def test_a_job_is_not_done_while_something_of_it_is_still_made(ledger, sending_job):
@@ -346,7 +346,7 @@ def test_a_dead_segmentation_is_retried_and_the_structure_set_that_arrived_is_no
     finish(ledger, segmentation, DeliveryState.DEAD)
     failed = ledger.job(job.id)
     assert failed.state is JobState.FAILED
-    assert failed.sentence == "The segmentation did not reach archive."
+    assert failed.sentence == "The segmentation did not reach archive. So it was."
     Operations(ledger, client).retry(job.id)
     (again,) = ledger.open_deliveries()
     assert (again.kind, again.sop_instance_uid, again.generation) == (ObjectKind.SEGMENTATION, "2.25.78", 2)

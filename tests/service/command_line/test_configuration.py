@@ -62,7 +62,7 @@ def test_check_of_a_good_file_exits_with_0(run, config):
     result = run("check", "--config", config)
     assert result.exit_code == 0
     assert "config.yaml is good (version " in result.stdout
-    assert "1 senders, 1 destinations, 1 protocols, 2 routes" in result.stdout
+    assert "1 sender, 1 destination, 1 protocol, 2 routes" in result.stdout
 
 
 def test_check_says_every_mistake_and_exits_with_2(run, config):

@@ -118,6 +118,11 @@ def test_the_commissioning_report_is_a_pdf(run, ledger, tmp_path):
     assert [(each.job_id, each.who) for each in looked] == [(made.job.id, getpass.getuser())]
 
 
+def test_without_any_review_it_says_so_in_words(run):
+    expected = "No structure that came back was measured yet: `delineate reviews list` says what came.\n"
+    assert run() == expected
+
+
 def test_without_any_review_there_is_nothing_to_report(run, ledger, tmp_path):
     run("--commissioning", tmp_path / "commissioning.pdf", code=1)
     assert not (tmp_path / "commissioning.pdf").exists()

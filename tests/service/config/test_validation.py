@@ -63,6 +63,14 @@ def test_a_wrong_choice_names_the_choices(edited, mistakes):
     )
 
 
+@pytest.mark.parametrize(
+    ("written", "list_of_it"), [("tps", "[tps]"), ('"a tps"', '["a tps"]'), ('"[tps"', '["[tps"]')]
+)
+def test_a_text_where_a_list_belongs_is_shown_as_one(written, list_of_it, edited, mistakes):
+    found = mistakes(edited("send_to: [tps]", f"send_to: {written}"))
+    assert found[0].endswith(f"; allowed: a list, each entry a text; write {list_of_it}")
+
+
 def test_a_label_of_more_than_sixteen_characters_is_refused(edited, mistakes, read):
     assert read(edited("external@1.0\n", 'external@1.0\n    label: "0123456789abcdef"\n'))
     (mistake,) = mistakes(edited("external@1.0\n", 'external@1.0\n    label: "0123456789abcdefg"\n'))
