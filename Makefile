@@ -13,11 +13,12 @@ check: setup
 	.venv/bin/mypy
 	.venv/bin/lint-imports
 
+# Bytecode is kept, since each of four processes would rewrite and compile every test for itself.
 test: setup
 	@setup/debian.sh
 	@setup/peers.sh
 	$(MAKE) --no-print-directory check
-	OMP_NUM_THREADS=1 .venv/bin/pytest -n 4 --dist loadfile --no-loadscope-reorder
+	PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 .venv/bin/pytest -n 4 --dist loadfile --no-loadscope-reorder
 
 # All benchmarks, or one by its name: `make bench-rtstruct`. Each leaves build/bench/NAME.json.
 bench: setup

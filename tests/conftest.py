@@ -25,3 +25,9 @@ def shared_data() -> Path:
     if not (folder / "dicom").is_dir():
         pytest.skip("the real DICOM series are not here; name their folder in DELINEATE_SHARED_DATA")
     return folder
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files with slow tests come first, so that no long one is left to run alone at the end."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)  # keeps the order of the rest

@@ -58,6 +58,8 @@ class ToldArchive:
         """The port to which a C-MOVE sends what ``gives`` says; None if it knows nobody."""
         self.answers: Callable[[str, Dataset], Iterator[Dataset]] = self._matches
         self.asked: list[Dataset] = []
+        self.longest_pdu_bytes = 0
+        """That who asked last has announced to read."""
         self.gets = 0
         ae = AE("PACS")
         ae.add_supported_context(StudyRootQueryRetrieveInformationModelFind)
@@ -96,6 +98,7 @@ class ToldArchive:
     def _find(self, event: evt.Event) -> Iterator[tuple[int, Dataset | None]]:
         asked = event.identifier
         self.asked.append(asked)
+        self.longest_pdu_bytes = event.assoc.requestor.maximum_length
         for answer in self.answers(str(asked.QueryRetrieveLevel), asked):
             yield 0xFF00, answer
         yield 0x0000, None

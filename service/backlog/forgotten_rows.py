@@ -1,9 +1,10 @@
-"""Finding what the ledger has waiting and the engine does not know, so that it can be submitted anew."""
+"""Where ledger and engine differ: what the one has waiting and the other does not know, or gave up."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
+from service.backlog.commitment_records import AskedState, CommitmentState
 from service.backlog.database import now
 from service.backlog.engine import COMMIT
 
@@ -12,13 +13,6 @@ if TYPE_CHECKING:
 
     from service.backlog.engine import EngineClient
     from service.backlog.ledger import Ledger
-
-_SETTLE_SECONDS: Final = 60.0
-
-
-def settled_before() -> float:
-    """Epoch seconds: what has been as it is since before then, nobody is about to submit."""
-    return now() - _SETTLE_SECONDS
 
 
 def any_with(keys: Collection[str], prefix: str) -> bool:
@@ -32,6 +26,17 @@ def submit_commitments(ledger: Ledger, engine: EngineClient, known: Collection[s
     for row in forgotten:
         engine.submit_now(COMMIT, f"{COMMIT}:{row}:r{int(now())}", row)
     return len(forgotten)
+
+
+def end_commitment(ledger: Ledger, payload: str) -> None:
+    """The engine set a row of storage commitment aside: nobody is asked, or answered, any more."""
+    kind, _, number = payload.partition(":")
+    if kind == "report":
+        ledger.move_asked(int(number), AskedState.UNREACHABLE)
+        return
+    sentence = "Asking for storage commitment failed in an unforeseen way. See the log, then resend."
+    state, code = CommitmentState.UNANSWERED, "commitment.set-aside"
+    ledger.end_commitment(int(number), state, code=code, sentence=sentence)
 
 
 def _commitments(ledger: Ledger) -> Iterator[str]:

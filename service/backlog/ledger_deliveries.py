@@ -241,7 +241,7 @@ class DeliveryLedger(JobLedger):
         job = self.locked_job(conn, job_id)  # of two deliveries that end at once, the second sees the first
         last = newest_of(self.deliveries(job_id, conn))
         states = {each.state for each in last}
-        if job.state is not JobState.DELIVERING or not states or states & _TO_BE_SENT:
+        if job.state is not JobState.DELIVERING or not states or states & (OPEN - {DeliveryState.HELD}):
             return job.state
         if DeliveryState.HELD in states:
             sentence = "It was sent to where a person wanted it. The rest waits to be released."

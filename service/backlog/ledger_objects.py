@@ -45,7 +45,9 @@ class ObjectLedger(DeliveryLedger):
             return delivery
         t = tables.delivery
         conn.execute(sa.update(t).where(t.c.id == delivery_id).values(sop_instance_uid=sop_instance_uid))
-        to = DeliveryState.HELD if job.state is JobState.HELD else DeliveryState.WAITING
+        others = {each.state for each in self.deliveries(job.id, conn)}
+        held = job.state is JobState.HELD or DeliveryState.HELD in others  # one may be sent on purpose
+        to = DeliveryState.HELD if held else DeliveryState.WAITING
         return self.move_delivery(conn, delivery_id, to)
 
     def end_making(

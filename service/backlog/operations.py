@@ -12,10 +12,10 @@ from typing import Final
 
 import sqlalchemy as sa
 
-from service.backlog.commitment_records import AskedState, CommitmentState
+from service.backlog.database import now
 from service.backlog.delivery_records import newest_of, was_never_made
 from service.backlog.engine import CONTOUR, DELIVER, SHADOW, EngineClient
-from service.backlog.forgotten_rows import any_with, settled_before, submit_commitments
+from service.backlog.forgotten_rows import any_with, end_commitment, submit_commitments
 from service.backlog.ledger import Ledger, LedgerRefused, contour_key, deliver_key
 from service.backlog.ledger_deliveries import OPEN
 from service.backlog.records import Delivery, DeliveryState, Job, JobState, Mode
@@ -24,6 +24,7 @@ from service.config.output_objects import ObjectKind
 
 _WANT_SENDING: Final = (DeliveryState.WAITING, DeliveryState.RETRYING, DeliveryState.SENDING)
 _WANT_CONTOURING: Final = (JobState.QUEUED, JobState.CONTOURING)
+_SETTLE_SECONDS: Final = 60.0
 
 
 class Operations:
@@ -167,13 +168,7 @@ class Operations:
 
     def end_commitment(self, payload: str) -> None:
         """The same for a row of storage commitment: nobody is asked, or answered, any more."""
-        kind, _, number = payload.partition(":")
-        if kind == "report":
-            self._ledger.move_asked(int(number), AskedState.UNREACHABLE)
-            return
-        sentence = "Asking for storage commitment failed in an unforeseen way. See the log, then resend."
-        state, code = CommitmentState.UNANSWERED, "commitment.set-aside"
-        self._ledger.end_commitment(int(number), state, code=code, sentence=sentence)
+        end_commitment(self._ledger, payload)
 
     def reconcile(self) -> int:
         """Submit what the ledger says is waiting and the engine does not know; how many.
@@ -181,29 +176,27 @@ class Operations:
         Nothing should be found, but for a ledger that was restored from a backup, tables that were mended by
         hand, or a job that the engine gave up while the ledger could not be told so.
         """
-        before, settled = self._engine.under_way(), settled_before()
+        before = self._engine.under_way()
         queued = self._ledger.find_jobs(_WANT_CONTOURING, limit=None)
-        jobs = [job for job in queued if job.updated_at < settled]
-        making = self._ledger.jobs_being_made(settled)
+        jobs = [job for job in queued if _at_rest(job.updated_at)]
+        jobs += map(self._ledger.job, self._ledger.jobs_being_made(now() - _SETTLE_SECONDS))
         waiting = self._ledger.open_deliveries()
-        deliveries = [each for each in waiting if (each.next_at or each.updated_at) < settled]
+        deliveries = [each for each in waiting if _at_rest(each.next_at or each.updated_at)]
         known = before | self._engine.under_way()
         found = submit_commitments(self._ledger, self._engine, known)
-        for job in (each for each in jobs if not any_with(known, f"{CONTOUR}:{each.id}:")):
-            with self._ledger.begin() as conn:
-                if self._ledger.locked_job(conn, job.id).state in _WANT_CONTOURING:
-                    self._submit_job(conn, job)
-                    found += 1
-        for job_id in (each for each in making if not any_with(known, f"{CONTOUR}:{each}:")):
-            with self._ledger.begin() as conn:
-                if self._ledger.being_made(job_id, conn):
-                    self._submit_job(conn, self._ledger.job(job_id, conn))
-                    found += 1
-        for sent in (each for each in deliveries if not any_with(known, f"{DELIVER}:{each.id}:")):
-            with self._ledger.begin() as conn:
-                if self._ledger.delivery(sent.id, conn).state in _WANT_SENDING:
-                    self._submit_delivery(conn, sent)
-                    found += 1
+        for job in jobs:
+            if not any_with(known, f"{CONTOUR}:{job.id}:"):
+                with self._ledger.begin() as conn:
+                    wanted = self._ledger.locked_job(conn, job.id).state in _WANT_CONTOURING
+                    if wanted or self._ledger.being_made(job.id, conn):
+                        self._submit_job(conn, job)
+                        found += 1
+        for each in deliveries:
+            if not any_with(known, f"{DELIVER}:{each.id}:"):
+                with self._ledger.begin() as conn:
+                    if self._ledger.delivery(each.id, conn).state in _WANT_SENDING:
+                        self._submit_delivery(conn, each)
+                        found += 1
         return found
 
     def _taken(self, conn: sa.Connection, job_id: str) -> Job:
@@ -232,8 +225,9 @@ class Operations:
     def _bring_again(self, conn: sa.Connection, job: Job, dead: list[Delivery]) -> None:
         """Send what did not arrive; what was never made is made first."""
         unmade = [each for each in dead if was_never_made(each)]
-        for each in (one for one in dead if one not in unmade):
-            self._send_again(conn, job, each.destination, each.kind)
+        for each in dead:
+            if each not in unmade:
+                self._send_again(conn, job, each.destination, each.kind)
         if unmade:
             self._must_have_its_ct(conn, job)
             if self._ledger.job(job.id, conn).state is not JobState.DELIVERING:
@@ -297,3 +291,7 @@ class Operations:
 def contour_queue(job: Job) -> str:
     """The queue that the job is contoured from."""
     return SHADOW if is_shadow(job.protocol) else CONTOUR
+
+
+def _at_rest(since: float) -> bool:
+    return now() - since > _SETTLE_SECONDS

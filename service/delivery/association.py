@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 _config.STORE_SEND_CHUNKED_DATASET = True  # C-STORE from a path reads PDU by PDU and decodes nothing
 
 _LARGEST_PDU_WE_READ: Final = 1 << 20
+_USUAL_PDU_WE_READ: Final = 16382  # as pynetdicom's
 _LARGEST_PDU_WE_WRITE: Final = 128 * 1024
 _SMALLEST_PDU_WE_WRITE: Final = 1024
 _SLOWEST_BYTES_PER_SECOND: Final = 8192
@@ -212,15 +213,13 @@ def associate(
     *,
     handlers: Sequence[tuple[evt.EventType, Callable[[Event], Any]]] = (),
     roles: Sequence[SCP_SCU_RoleSelectionNegotiation] = (),
-    longest_pdu_bytes: int | None = None,
+    longest_pdu_bytes: int = _USUAL_PDU_WE_READ,
 ) -> Association | outcome.Outcome:
     """Connect and negotiate, ``roles`` too (PS3.7 D.3.3.4); the outcome of a delivery if it fails.
 
     ``longest_pdu_bytes`` is what we announce that we read, for associations on which much comes.
     """
     requestor = _Requestor(ae_title=peer.calling_ae_title)
-    if longest_pdu_bytes is not None:
-        requestor.maximum_pdu_size = longest_pdu_bytes
     requestor.connection_timeout = peer.timeout_seconds
     requestor.acse_timeout = peer.timeout_seconds
     requestor.dimse_timeout = None  # the watch decides: a long transfer is not a missing answer
@@ -237,6 +236,7 @@ def associate(
             contexts=list(contexts),
             ae_title=peer.ae_title,
             tls_args=(context, name or peer.host) if context is not None else None,
+            max_pdu=longest_pdu_bytes,  # what is set of the AE counts for associations that it accepts
             ext_neg=list(roles),
             evt_handlers=[*watch.handlers(), *handlers],
         )

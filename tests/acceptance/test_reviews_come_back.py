@@ -27,7 +27,7 @@ from service.backlog.review_records import ReviewedStructure
 STORESCU = Path("/usr/bin/storescu")
 LONGEST_SECONDS = 300.0  # on a machine that is very busy
 PLACES = ("review.taken", "review.before-commit", "review.after-commit")
-pytestmark = [pytest.mark.peer, pytest.mark.slow]
+pytestmark = [pytest.mark.peer, pytest.mark.slow, pytest.mark.timeout(1500)]
 
 
 @contextmanager

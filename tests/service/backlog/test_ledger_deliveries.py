@@ -118,6 +118,16 @@ def test_a_job_has_failed_when_the_last_ends_and_one_is_dead(ledger, sending_job
     assert failed.sentence == "The structure set did not reach a. So it was."
 
 
+def test_a_job_is_not_done_while_something_of_it_is_still_made(ledger, sending_job):
+    job, (a,) = sending_job("a")
+    with ledger.begin() as conn:
+        how = {"file": a.file, "sop_instance_uid": "2.25.8", "kind": ObjectKind.PREVIEW_PDF}
+        made = ledger.create_delivery(conn, job_id=job.id, destination="a", state=DeliveryState.MAKING, **how)
+    finish(ledger, a, DeliveryState.DELIVERED)
+    assert ledger.job(job.id).state is JobState.DELIVERING
+    assert ledger.delivery(made.id).state is DeliveryState.MAKING
+
+
 def test_settling_again_changes_nothing(ledger, sending_job):
     job, (a,) = sending_job("a")
     finish(ledger, a, DeliveryState.DELIVERED)

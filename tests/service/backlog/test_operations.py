@@ -259,7 +259,7 @@ def test_what_the_engine_gave_up_has_failed_visibly(ledger, queued, sending, ope
 def test_what_waits_in_the_ledger_only_is_submitted(
     ledger, client, new_job, queued, sending, operations, monkeypatch
 ):
-    import service.backlog.forgotten_rows as module
+    import service.backlog.operations as module
 
     lost, known = new_job("2.25.7"), queued("2.25.8")
     _, (waiting, delivered) = sending(DeliveryState.WAITING, DeliveryState.DELIVERED)
@@ -279,7 +279,7 @@ def test_what_waits_in_the_ledger_only_is_submitted(
 def test_a_job_that_the_engine_gave_up_while_the_ledger_was_away_is_submitted_anew(
     ledger, client, queued, operations, monkeypatch
 ):
-    import service.backlog.forgotten_rows as module
+    import service.backlog.operations as module
 
     lost, running = queued("2.25.7"), queued("2.25.8")
     with ledger.begin() as conn:

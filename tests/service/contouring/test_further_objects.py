@@ -394,7 +394,7 @@ def test_a_row_that_the_engine_lost_is_found_again(room: Room, monkeypatch) -> N
     monkeypatch.undo()
     operations = Operations(room.ledger, room.engine)
     assert operations.reconcile() == 0  # too young to be sure
-    monkeypatch.setattr("service.backlog.forgotten_rows._SETTLE_SECONDS", -1.0)
+    monkeypatch.setattr("service.backlog.operations._SETTLE_SECONDS", -1.0)
     assert operations.reconcile() == 1
     assert operations.reconcile() == 0
     assert [key for key in room.engine.under_way() if key.startswith("contour:")] == [f"contour:{job.id}:2"]

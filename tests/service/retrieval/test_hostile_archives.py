@@ -35,6 +35,7 @@ def test_an_honest_one(node, told):
     assert (known.id, known.state, known.instances) == (result.series[0], SeriesState.ROUTED, 10)
     assert [job.state for job in node.ledger.jobs_of_series(UID)] == [JobState.QUEUED]
     assert node.watched.images == 10
+    assert told.longest_pdu_bytes == 128 * 1024
 
 
 def test_what_is_here_is_not_asked_for_again(node, told):
@@ -310,7 +311,7 @@ def test_more_at_once_than_any_image_is(node, told, monkeypatch):
 
 @contextmanager
 def dripping(port: int, whole: int):
-    """Passes on what an archive says, after ``whole`` bytes of a connection one by one, 20 in a second; its port."""
+    """Passes on what an archive says, after ``whole`` bytes of a connection 1280 of them in a second; its port."""
     over = threading.Event()
 
     def pump(source: socket.socket, target: socket.socket, drips: bool) -> None:
@@ -320,10 +321,10 @@ def dripping(port: int, whole: int):
                 fast = len(data) if not drips else max(min(whole - passed, len(data)), 0)
                 target.sendall(data[:fast])
                 passed += fast
-                for number in data[fast:]:
+                for place in range(fast, len(data), 64):
                     if over.wait(0.05):
                         return
-                    target.sendall(bytes([number]))
+                    target.sendall(data[place : place + 64])
         with suppress(OSError):
             target.shutdown(socket.SHUT_RDWR)
 
@@ -352,8 +353,10 @@ def dripping(port: int, whole: int):
                 each.join(10)
 
 
-def test_an_image_that_comes_byte_by_byte_is_not_waited_for(make_node, told):
-    told.holds = [ds for ds in slices(10)]
+def test_an_image_that_comes_drop_by_drop_is_not_waited_for(make_node, told, monkeypatch):
+    monkeypatch.setattr(
+        "service.delivery.query_retrieve._LONGEST_PDU_BYTES", 256
+    )  # five whole ones in a second
     told.gives = [slices(10, PixelData=bytes(1 << 20))]
     with dripping(told.port, 30_000) as port:  # queries pass whole, an image does not
         node = make_node({"host": "127.0.0.1", "port": port, "timeout_seconds": 1, "tries": 1})

@@ -1,4 +1,8 @@
-"""The shipped pelvic model through the whole node: the same patient in eight positions gives the same answer."""
+"""The shipped pelvic model through the whole node: the same patient in another position gives the same answer.
+
+Each axis is turned round and two are exchanged. All eight positions go through the node in
+``test_geometry_through_the_node``, and through a network in ``tests/models/test_predictor.py``.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +14,7 @@ from running_node import ReceivingTps, running_node, send_ct
 from models.synthetic_ct.phantoms.phantom import Part, pelvic_phantom
 from service.contouring.ct_series import CtSeries
 from service.dicom.ct_writer import uid_of, write_ct
-from service.dicom.patient_grids import ORIENTATIONS, patient_grid
+from service.dicom.patient_grids import patient_grid
 from service.dicom.structure_set_reader import read_masks
 
 SEED = 900_002
@@ -18,6 +22,7 @@ STRUCTURES = (
     "Bladder", "Rectum", "Bowel_Small", "Colon", "Femur_Head_L", "Femur_Head_R", "Bone_Pelvic_L", "Bone_Pelvic_R",
     "Sacrum", "Spine",
 )  # fmt: skip
+POSITIONS = ("HFS", "FFP", "HFDL", "FFDR")
 SHAPE, SPACING_MM = (84, 128, 128), (4.0, 3.6, 3.6)
 
 Masks = dict[str, NDArray[np.bool_]]
@@ -59,7 +64,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Masks, 
     }
     truths, series = {}, {}
     with running_node(folder, config) as node:
-        for number, position in enumerate(ORIENTATIONS):
+        for number, position in enumerate(POSITIONS):
             grid = patient_grid(position, shape_zyx=SHAPE, spacing_zyx_mm=SPACING_MM, center_lps_mm=centre)
             # No noise: it would differ from position to position, and this compares positions.
             sample = patient.sample(grid, noise=False)
@@ -67,10 +72,10 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Masks, 
             truths[position] = sample.truth()
             series[position] = CtSeries.read(files)
             assert set(send_ct(files, node.port)) == {0}
-        tps.wait_for(len(ORIENTATIONS), 400)
+        tps.wait_for(len(POSITIONS), 400)
     tps.close()
     found = {}
-    for number, position in enumerate(ORIENTATIONS):
+    for number, position in enumerate(POSITIONS):
         slices = [(each.sop_instance_uid, each.frame_number) for each in series[position].references]
         encoded = next(data for data in tps.received.values() if uid_of(number, 2, "series").encode() in data)
         found[position] = (read_masks(encoded, series[position].grid, slices), truths[position])
@@ -78,7 +83,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Masks, 
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("position", [each for each in ORIENTATIONS if each != "HFS"])
+@pytest.mark.parametrize("position", POSITIONS[1:])
 def test_every_structure_is_as_good_as_in_hfs(position: str, results: dict[str, tuple[Masks, Masks]]) -> None:
     found, truth = results[position]
     reference, reference_truth = results["HFS"]
@@ -90,7 +95,7 @@ def test_every_structure_is_as_good_as_in_hfs(position: str, results: dict[str, 
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("position", list(ORIENTATIONS))
+@pytest.mark.parametrize("position", POSITIONS)
 @pytest.mark.parametrize("pair", [("Femur_Head_L", "Femur_Head_R"), ("Bone_Pelvic_L", "Bone_Pelvic_R")])
 def test_left_is_left(position: str, pair: tuple[str, str], results: dict[str, tuple[Masks, Masks]]) -> None:
     found, truth = results[position]
