@@ -30,9 +30,13 @@ def check(
     for warning in warnings_of(loaded, connect=connect, also=unusable_sections(loaded.site)):
         print(f"warning: {warning.said_of(config.name)}")
     site = loaded.site
-    counts = {"sender": site.senders, "destination": site.destinations, "protocol": site.protocols}
-    parts = [*counts.items(), ("route", site.routes)]
-    said = ", ".join(f"{len(held)} {what}{'' if len(held) == 1 else 's'}" for what, held in parts)
+    counts = {
+        "sender": len(site.senders),
+        "destination": len(site.destinations),
+        "protocol": len(site.protocols),
+        "route": len(site.routes),
+    }
+    said = ", ".join(f"{count} {what}{'' if count == 1 else 's'}" for what, count in counts.items())
     print(f"{config.name} is good (version {loaded.version}): {said}")
 
 
