@@ -6,13 +6,12 @@ import subprocess
 import sys
 from dataclasses import replace
 
-import nnunet_artefact
 import numpy as np
 import pytest
 import torch
 import yaml
 from artefact_volume import phantom_volume
-from peers.make_environment import complete, python
+from peers.made_once import made_once
 
 from models.adding.inspection import add
 from models.adding.new_bundle import Wish
@@ -27,15 +26,9 @@ LABELS = {"urinary_bladder": "Bladder", "femur_left": "Femur_Head_L"}
 
 
 @pytest.fixture(scope="module")
-def bundles(tmp_path_factory):
+def bundles():
     """The folder with all bundles, what MONAI says of a new phantom beside each."""
-    if not complete("torch"):
-        pytest.skip("the environment .peers/torch is not here; tests/peers/make_environment.py makes it")
-    folder = tmp_path_factory.mktemp("monai") / "made"
-    script = nnunet_artefact.__file__.replace("nnunet_artefact", "monai_artefact")
-    command = [str(python("torch")), script, str(folder)]
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=1200)
-    return folder
+    return made_once("monai_artefact")
 
 
 @pytest.fixture
