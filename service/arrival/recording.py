@@ -131,7 +131,8 @@ class Recorder:
         )
         if repeat and order is None:
             new = {job.id for job in made.created}
-            self._sent_again.follow(series, series_id, outcome.decision, loaded, new)
+            purged = known is not None and known.purged_at is not None
+            self._sent_again.follow(series, series_id, outcome.decision, loaded, new, purged=purged)
 
     def read_ahead(self, series: ReceivedSeries, loaded: LoadedSite) -> None:
         """Read what will be looked at if nothing more comes, while the silence lasts that says so."""

@@ -49,8 +49,15 @@ class SentAgain:
         decision: Decision,
         loaded: LoadedSite,
         new: Collection[str] = (),
+        *,
+        purged: bool = False,
     ) -> None:
-        """Do for each job of the series what its routes say, except for those that are ``new``."""
+        """Do for each job of the series what its routes say, except for those that are ``new``.
+
+        Args:
+            purged: its images were purged meanwhile. Nothing shows that those that came are the same, so that
+                they are contoured where the set of before would have been sent.
+        """
         if self._too_often(series.series_instance_uid):
             self._say(series_id, None, "series.sent-again-too-often", "It came again too soon or too often.")
             return
@@ -61,12 +68,12 @@ class SentAgain:
             if latest is None or latest.id in new:
                 continue
             order = Order(series, series_id, routed, files, loaded, latest.notes)
-            acted = self._follow_one(order, latest) or acted
+            acted = self._follow_one(order, latest, purged=purged) or acted
         if acted:
             with self._ledger.begin() as conn:
                 self._ledger.record_resend(conn, series.series_instance_uid, self._clock())
 
-    def _follow_one(self, order: Order, latest: Job) -> bool:
+    def _follow_one(self, order: Order, latest: Job, *, purged: bool) -> bool:
         if latest.state is JobState.HELD and latest.code == END_UNKNOWN:
             self._operations.release(latest.id)  # the whole series, to its proper end: that was all
             _log.info("job.released", job=latest.id, code=END_UNKNOWN)
@@ -82,6 +89,8 @@ class SentAgain:
             return False
         if wish == "contour_again":
             return self._contour_again(order, latest, forced=True)
+        if purged:
+            return self._contour_again(order, latest, forced=False)
         destinations = self._destinations(order, latest)
         if destinations and order.routed.mode is not Mode.SEND:
             sentence = f"It came again; its routes say {order.routed.mode}, so nothing is sent by itself."

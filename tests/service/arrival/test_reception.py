@@ -614,16 +614,17 @@ def test_a_file_damaged_in_the_spool_is_refused_and_named(desk):
     assert (desk.series().state, desk.series().code) == (SeriesState.REFUSED, "spool.file-damaged")
 
 
-def test_a_purged_series_that_comes_again_gets_its_set_once_more(desk):
+def test_a_purged_series_that_comes_again_is_contoured_since_nothing_is_left_to_compare_it_with(desk):
     desk.send(SLICES)
     desk.wait(4)
     desk.finish(desk.jobs()[0])
     purge(desk)
     desk.wait(700, step=100)
-    desk.send(SLICES)
+    desk.send(SLICES, RescaleIntercept=-1000)
     desk.wait(4)
-    (job,) = desk.jobs()
-    assert len(desk.ledger.deliveries(job.id)) == 2
+    first, second = desk.jobs()
+    assert len(desk.ledger.deliveries(first.id)) == 1
+    assert (second.state, second.predecessor) == (JobState.QUEUED, first.id)
 
 
 @pytest.mark.parametrize(
