@@ -1,4 +1,7 @@
-"""The side of the patient that a name says, so that no file calls a left structure right."""
+"""The side of the patient that a name says in whatever words, so that no file calls a left structure right.
+
+What TG-263 names say by their suffix is :func:`models.tg263.side_of`.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,7 @@ _CHINESE: Final = re.compile("([左右])")
 _AT_THE_END: Final = re.compile(r"(?<=[a-z])(?=[LR]$)")
 
 
-def side_of(name: str) -> str | None:
+def side_in_words(name: str) -> str | None:
     """``left`` or ``right``, None where the name says neither or both."""
     text = unicodedata.normalize("NFC", _AT_THE_END.sub("_", name)).casefold()
     words = set(_WORD.findall(_CHINESE.sub(r" \1 ", text)))
@@ -28,7 +31,7 @@ def side_of(name: str) -> str | None:
     return said[0] if len(said) == 1 else None
 
 
-def side_of_all(names: Iterable[str]) -> str | None:
+def side_in_all(names: Iterable[str]) -> str | None:
     """The side that all of them say, None if they do not."""
-    said = {side_of(name) for name in names}
+    said = {side_in_words(name) for name in names}
     return said.pop() if len(said) == 1 else None

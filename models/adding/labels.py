@@ -11,7 +11,7 @@ from typing import Any, Final
 from models.adding.small_yaml import mapping_in
 from models.cards.card import BundleError
 from models.cards.yaml_sections import SectionInvalid, section
-from models.sides import side_of
+from models.sides import side_in_words
 
 _NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_~^-]{0,15}")
 _UNSAID: Final = "as drawn in the model's training data, whose maker did not say from where to where"
@@ -71,7 +71,7 @@ def read_labels(
     swapped = [
         f"{label}: {one.name}"
         for label, one in mapped.items()
-        if {side_of(label), side_of(one.name)} == {"left", "right"}
+        if {side_in_words(label), side_in_words(one.name)} == {"left", "right"}
     ]
     if swapped:
         sentence = (

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from models.sides import side_of
+from models.sides import side_in_words
 from service.config.criteria import AE_KEYS, CriterionInvalid, check_keyword, folded, read_entry
 from service.config.cross import Cross
 from service.config.document import Document
@@ -51,7 +51,7 @@ def _evaluation(cross: Cross) -> None:
             cross.say(path, f"found '{name}', no destination; allowed: {listed(names)}")
     for structure in cross.keys("evaluation", "synonyms"):
         for path, name in cross.texts("evaluation", "synonyms", structure):
-            if {side_of(structure), side_of(name)} == {"left", "right"}:
+            if {side_in_words(structure), side_in_words(name)} == {"left", "right"}:
                 cross.say(
                     path, f"'{name}' says the other side than {structure}; allowed: names of its own side"
                 )

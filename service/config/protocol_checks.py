@@ -8,7 +8,7 @@ from pathlib import Path
 
 from models.cards.card import BundleError, Card, read_card
 from models.cards.catalog import bundle_folders, find_bundle
-from models.sides import side_of, side_of_all
+from models.sides import side_in_all, side_in_words
 from service.config.cross import Cross
 from service.config.derived_checks import sources_named
 from service.config.document import Document
@@ -115,11 +115,11 @@ def _sides(cross: Cross, path: KeyPath, renamed: object) -> None:
     """No name says the other side than its structure, or than all that a derived structure is made of."""
     structure = str(path[-1])
     sources = [name for _, name in cross.texts(*path, "of")]
-    side = side_of(structure) or side_of_all(sources)
-    said = [(path, structure, side_of_all(sources))] if sources else []
+    side = side_in_words(structure) or side_in_all(sources)
+    said = [(path, structure, side_in_all(sources))] if sources else []
     said += [((*path, "name"), renamed, side)] if isinstance(renamed, str) else []
     for place, name, wanted in said:
-        found = side_of(name)
+        found = side_in_words(name)
         if found and wanted and found != wanted:
             what = f"made of what is on the {wanted}" if name is structure else f"the name of {structure}"
             cross.say(
