@@ -35,6 +35,6 @@ class Route(Section):
     priority: int = Field(default=100, ge=1, le=1000, description="1 runs first")
     when_sent_again: SendAgain = Field(
         default="send_same",
-        description="the same series arrives again: ignore, send_same or contour_again; if its images were purged "
-        "meanwhile, send_same contours them anew, since nothing is left to compare them with",
+        description="the same series arrives again: ignore, send_same or contour_again; if its images were "
+        "purged meanwhile, send_same contours them anew, since nothing is left to compare them with",
     )
