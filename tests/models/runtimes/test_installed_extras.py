@@ -14,10 +14,16 @@ def module(tmp_path, monkeypatch):
     def make(text):
         (tmp_path / "monai.py").write_text(text)
         monkeypatch.syspath_prepend(tmp_path)
-        for name in [name for name in sys.modules if name.partition(".")[0] == "monai"]:
+        for name in loaded():
             monkeypatch.delitem(sys.modules, name)
 
-    return make
+    yield make
+    for name in loaded():  # or a later test of this process would be given this one
+        del sys.modules[name]
+
+
+def loaded():
+    return [name for name in sys.modules if name.partition(".")[0] == "monai"]
 
 
 def test_a_module_that_is_there_is_given_and_what_it_prints_is_not(module, capsys):
