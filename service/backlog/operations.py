@@ -19,7 +19,7 @@ from service.backlog.forgotten_rows import any_with, end_commitment, submit_comm
 from service.backlog.ledger import Ledger, LedgerRefused, contour_key, deliver_key
 from service.backlog.ledger_deliveries import OPEN
 from service.backlog.records import Delivery, DeliveryState, Job, JobState, Mode
-from service.backlog.trial_names import is_shadow
+from service.backlog.trial_names import is_shadow, why_never_sent
 from service.config.output_objects import ObjectKind
 
 _WANT_SENDING: Final = (DeliveryState.WAITING, DeliveryState.RETRYING, DeliveryState.SENDING)
@@ -250,9 +250,9 @@ class Operations:
         file: Path | None = None,
         sop_instance_uid: str | None = None,
     ) -> Delivery:
-        if is_shadow(job.protocol):
-            refusal = f"Job {job.id} runs in the shadow: nothing of it is sent. Promote its model first."
-            raise LedgerRefused("shadow.never-sent", refusal)
+        never = why_never_sent(job.protocol)
+        if never is not None:
+            raise LedgerRefused(*never)
         known = {each.id for each in self._ledger.deliveries(job.id, conn)}
         delivery = self._ledger.resend(
             conn,

@@ -37,6 +37,16 @@ def is_shadow(protocol: str) -> bool:
     return protocol.startswith(_SHADOW)
 
 
+def why_never_sent(protocol: str) -> tuple[str, str] | None:
+    """Code and sentence of what nobody may send on purpose either; None for a job that a route asks for."""
+    if is_shadow(protocol):
+        return "shadow.never-sent", "It runs in the shadow: nothing of it is sent. Promote its model first."
+    if is_trial(protocol):
+        sentence = "It is a trial: nothing of it is sent. Send the CT again, then a route asks for it."
+        return "trial.never-sent", sentence
+    return None
+
+
 def configured_name(protocol: str) -> str:
     """The protocol's name in the configuration, of any job."""
     return protocol.split(":")[1] if is_trial(protocol) or is_shadow(protocol) else protocol

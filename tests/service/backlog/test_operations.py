@@ -8,6 +8,7 @@ from models.volume import Provenance
 from service.backlog.ledger import LedgerRefused, contour_key, deliver_key
 from service.backlog.operations import Operations
 from service.backlog.records import DeliveryState, JobState, Mode
+from service.backlog.trial_names import shadow_name, trial_name
 
 PROVENANCE = Provenance("pelvis-ct", "1.0", "ab" * 32, validated=True)
 
@@ -69,6 +70,20 @@ def test_a_failed_contouring_is_tried_again(ledger, client, queued, operations):
     assert operations.retry(job.id).state is JobState.QUEUED
     assert client.under_way() == {contour_key(job.id, 2)}
     assert [event.who for event in ledger.story(job.id).events][-1] == "anna"
+
+
+@pytest.mark.parametrize(
+    ("name", "code"),
+    [(trial_name("pelvis", 1), "trial.never-sent"), (shadow_name("pelvis"), "shadow.never-sent")],
+)
+def test_nobody_sends_what_is_never_sent(ledger, spool, new_job, operations, name, code):
+    job = new_job(protocol=name)
+    file = spool.job_folder(job.id) / "rtstruct.dcm"
+    file.write_bytes(b"RT")
+    with pytest.raises(LedgerRefused) as refusal:
+        operations.resend(job.id, "eclipse", file, "2.25.99")
+    assert refusal.value.code == code
+    assert not ledger.deliveries(job.id)
 
 
 def test_a_dead_letter_is_sent_again_and_what_arrived_is_not(ledger, client, sending, operations):
