@@ -124,7 +124,7 @@ def _patient_position(slices: Sequence[SliceHeader], geometry: StackGeometry) ->
         yield Finding(
             "ct.patient-position-contradicts",
             f"PatientPosition says {labels}, but the images lie as for {lies_as}. Contours follow the "
-            "images: check left and right on the CT itself, and release it if they are right.",
+            "images: check left and right on the CT itself.",
             severity=Severity.HOLD,
         )
 

@@ -179,4 +179,4 @@ def test_a_ct_that_contradicts_itself_warns_beside_every_contour(tmp_path: Path,
     done = contour_ct(files, site, site.site.protocols["all"], ModelsHere())
     ds = pydicom.dcmread(pydicom.filebase.DicomBytesIO(done.structure_set(site, GENERIC, NOON)))
     for text in (ds.StructureSetDescription, *(roi.ROIDescription for roi in ds.StructureSetROISequence)):
-        assert text.count("check left and right in the treatment planning system") == 1
+        assert text.count("check left and right on the CT itself") == 1
