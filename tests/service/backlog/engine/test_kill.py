@@ -237,8 +237,8 @@ def test_twenty_jobs_through_random_kills_are_neither_lost_nor_run_twice_at_once
 
     kills = 0
     while kills < 8:
-        process = workers.start("host:work" if returns else f"host:{kills}")
         up = len(workers.lines("up"))
+        process = workers.start("host:work" if returns else f"host:{kills}")
         workers.wait(lambda up=up: len(workers.lines("up")) > up)
         before = len(workers.lines("end"))
         workers.wait(lambda before=before: len(workers.lines("end")) > before or client.under_way() == set())
