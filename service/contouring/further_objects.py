@@ -16,7 +16,7 @@ from service.backlog.records import DeliveryState
 from service.config.output_objects import PICTURES
 from service.contouring.job_files import JobFiles
 from service.contouring.object_files import sop_instance_uid
-from service.contouring.tries import GaveWay, is_told_at, tries_for, wait_after
+from service.contouring.tries import is_told_at, once_more, tries_for
 from service.errors import (
     ConfigInvalid,
     ModelRefused,
@@ -161,5 +161,4 @@ class FurtherObjects:
         _log.warning("objects.again", job=job.id, code=error.code, attempt=tries)
         if is_told_at(tries, error):
             self._notify.tell(error.code, error.sentence, job.id)
-        counted = tries + (not isinstance(error, GaveWay))
-        return Again(key, f"{job.id}#{counted}", wait_after(tries, error), priority=job.priority)
+        return once_more(job, key, tries, error)

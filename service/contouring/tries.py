@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import math
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
+from service.backlog.engine import Again
 from service.errors import MODEL_KILLED, NodeError, SegmentationFailed, SpoolUnavailable
+
+if TYPE_CHECKING:
+    from service.backlog.records import Job
 
 TRIES: Final = 3
 """How often a model may fail on one job before the job is set aside."""
@@ -40,3 +44,9 @@ def wait_after(tries: int, error: NodeError) -> float:
 def is_told_at(tries: int, error: NodeError) -> bool:
     """Whether people hear now of what goes on by itself: once, when it has lasted."""
     return isinstance(error, SpoolUnavailable) and tries == TRIES
+
+
+def once_more(job: Job, key: str, tries: int, error: NodeError) -> Again:
+    """The next try's row, under ``key``; a shadow that gave way has used up none."""
+    counted = tries + (not isinstance(error, GaveWay))
+    return Again(key, f"{job.id}#{counted}", wait_after(tries, error), priority=job.priority)

@@ -22,7 +22,7 @@ from service.contouring.job_files import JobFiles
 from service.contouring.job_result import JobResult
 from service.contouring.model_queue import JOBS_A_MODEL, ModelQueue
 from service.contouring.second_look import HELD, held_because
-from service.contouring.tries import GaveWay, is_told_at, tries_for, wait_after
+from service.contouring.tries import is_told_at, once_more, tries_for
 from service.contouring.warming import warm_models
 from service.dicom.ct_geometry import GRID_FILE, grid_as_json
 from service.errors import (
@@ -199,8 +199,7 @@ class ContourWorker:
         _log.warning("contour.again", job=job.id, code=error.code, attempt=tries)
         if is_told_at(tries, error):
             self._notify.tell(error.code, error.sentence, job.id)  # once; it goes on by itself
-        counted = tries + (not isinstance(error, GaveWay))
-        return Again(key, f"{job.id}#{counted}", wait_after(tries, error), priority=job.priority)
+        return once_more(job, key, tries, error)
 
     def gave_up(self, payload: str) -> None:
         """The engine set a job aside, because this process died under it again and again."""

@@ -78,7 +78,7 @@ class ToldWeb:
             self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
             scheme = "https"
         threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
-        self.url = f"{scheme}://127.0.0.1:{self._server.server_port}/root/"
+        self.url = f"{scheme}://127.0.0.1:{self._server.server_port}/archive/"
 
     def answer(self, target: str) -> tuple[str, bytes]:
         path, _, query = target.partition("?")
