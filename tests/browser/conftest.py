@@ -10,7 +10,6 @@ import pytest
 from running_node import ReceivingTps, RunningNode, free_port, running_node, wait_until
 
 from service.backlog.accounts import Accounts
-from service.backlog.records import JobState
 from service.backlog.roles import Role
 from service.dicom.ct_writer import SyntheticPatient, write_ct
 from service.dicom.patient_grids import patient_grid, sample_hu
@@ -45,10 +44,6 @@ class Site:
     def send(self, files: list[Path]) -> None:
         words = [STORESCU, "-aet", "CTSCANNER", "-aec", "DELINEATE", "127.0.0.1", str(self.node.port), *files]
         subprocess.run(words, check=True, capture_output=True, timeout=120)
-
-    def wait_for_jobs(self, count: int, state: JobState = JobState.DONE) -> None:
-        with self.node.ledger() as ledger:
-            wait_until(lambda: len(ledger.find_jobs(state)) >= count, 120)
 
 
 @pytest.fixture(scope="module")

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 
+import pydicom
 import pytest
 
+from service.backlog.records import JobState
 from service.dicom.ct_writer import SyntheticPatient, write_ct
 from service.dicom.patient_grids import patient_grid, sample_hu
 
@@ -29,12 +31,10 @@ def case(site, tmp_path_factory) -> str:
     grid = patient_grid(shape_zyx=(41, 61, 61), spacing_zyx_mm=(5.0, 5.0, 5.0))
     patient = SyntheticPatient(name="Marks^Three", patient_id="PAT-MARKS")
     folder = tmp_path_factory.mktemp("marked")
-    with site.node.ledger() as ledger:
-        before = {job.id for job in ledger.find_jobs(limit=None)}
-        site.send(write_ct(folder, sample_hu(grid, marked), grid, seed=77, patient=patient))
-        site.wait_for_jobs(len(before) + 1)
-        (job,) = {job.id for job in ledger.find_jobs(limit=None)} - before
-    return job
+    files = write_ct(folder, sample_hu(grid, marked), grid, seed=77, patient=patient)
+    series = str(pydicom.dcmread(files[0], stop_before_pixels=True).SeriesInstanceUID)
+    site.send(files)
+    return site.node.wait_for_job(series, JobState.DONE, seconds=300).id
 
 
 @pytest.fixture

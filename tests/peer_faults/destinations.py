@@ -110,16 +110,18 @@ class Wrong:
         behave: done with each connection; a status that is answered; None if nobody listens.
         codes: any of them is right: where the peer breaks off, it may be noticed at either end of a PDU.
         again: whether it is tried again.
+        silent: whether only the sender's deadline is sure to end it.
     """
 
     name: str
     behave: Callable[[socket.socket], None] | int | None
     codes: frozenset[str]
     again: bool = True
+    silent: bool = False
 
 
-def _wrong(name: str, behave: object, *codes: str, again: bool = True) -> Wrong:
-    return Wrong(name, behave, frozenset(f"delivery.{code}" for code in codes), again)  # type: ignore[arg-type]
+def _wrong(name: str, behave: object, *codes: str, again: bool = True, silent: bool = False) -> Wrong:
+    return Wrong(name, behave, frozenset(f"delivery.{code}" for code in codes), again, silent)  # type: ignore[arg-type]
 
 
 WRONG = (
@@ -127,10 +129,10 @@ WRONG = (
     _wrong("aborts-in-the-instance", aborts_in_the_instance, "aborted"),
     _wrong("closes-before-the-answer", closes_before_the_answer, "aborted"),
     _wrong("closes-at-once", closes_at_once, "aborted"),
-    _wrong("never-answers", never_answers, "no-association-answer"),
-    _wrong("says-nothing", takes_all_and_says_nothing, "no-response"),
+    _wrong("never-answers", never_answers, "no-association-answer", silent=True),
+    _wrong("says-nothing", takes_all_and_says_nothing, "no-response", silent=True),
     _wrong("speaks-http", speaks_http, "aborted"),
-    _wrong("answers-with-2-gib", answers_with_2_gib, "aborted", "no-response"),
+    _wrong("answers-with-2-gib", answers_with_2_gib, "aborted", "no-response", silent=True),
     _wrong("is-gone", None, "no-connection"),
     _wrong("out-of-resources", 0xA700, "out-of-resources"),
     _wrong("out-of-other-resources", 0xA7FF, "out-of-resources"),
