@@ -94,6 +94,7 @@ def _whole(instance: InstanceHeader, frames: int) -> SliceHeader:
         orientation=(nan,) * 6,
         pixel_spacing_mm=(nan,) * 2,
         phase="",
+        gantry_tilt_degrees=nan,
         acquisition=(),
         lossy=text(ds, TAGS["LossyImageCompression"]) == "01",
         missing=absent(ds, INSTANCE_TEXTS, INSTANCE_NUMBERS),

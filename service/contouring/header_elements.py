@@ -38,6 +38,7 @@ TAGS: Final = {
     "SeriesInstanceUID": 0x0020000E,
     "Modality": 0x00080060,
     "ImageType": 0x00080008,
+    "GantryDetectorTilt": 0x00181120,
     "PatientPosition": 0x00185100,
     "ImagePositionPatient": 0x00200032,
     "ImageOrientationPatient": 0x00200037,

@@ -17,6 +17,7 @@ from service.dicom.patient_grids import ORIENTATIONS
 from service.dicom.slice_geometry import StackGeometry
 
 _TISSUE_HU: Final = -500.0
+_TILTED_DEGREES: Final = 0.5  # less is how exactly a gantry stands
 
 
 def findings_of(stack: SliceStack) -> tuple[Finding, ...]:
@@ -26,6 +27,7 @@ def findings_of(stack: SliceStack) -> tuple[Finding, ...]:
         *_left_out(stack.localizers, stack.like_slices, stack.duplicates),
         *_spacing(geometry),
         *_patient_position(slices, geometry),
+        *_gantry_tilt(slices, geometry),
         *_interleaved(slices),
     ]
     if any(is_lossy(header) for header in slices):
@@ -126,6 +128,19 @@ def _patient_position(slices: Sequence[SliceHeader], geometry: StackGeometry) ->
             f"PatientPosition says {labels}, but the images lie as for {lies_as}. Contours follow the "
             "images: check left and right on the CT itself.",
             severity=Severity.HOLD,
+        )
+
+
+def _gantry_tilt(slices: Sequence[SliceHeader], geometry: StackGeometry) -> Iterator[Finding]:
+    """A tilt that the slices no longer have was taken out by a reformat, or lost by a program on the way."""
+    said = max((abs(header.gantry_tilt_degrees) for header in slices), default=np.nan)
+    lies = np.degrees(np.arccos(min(abs(float(geometry.normal[2])), 1.0)))
+    if said > _TILTED_DEGREES > lies:
+        yield Finding(
+            "ct.gantry-tilt-contradicts",
+            f"The scanner's gantry was tilted by {said:.1f} degrees (GantryDetectorTilt), but the slices "
+            "lie as if it were not: they were reformatted, or the tilt was lost and the CT is sheared. "
+            "Look at a sagittal plane of the CT.",
         )
 
 

@@ -82,6 +82,7 @@ class SliceHeader:
         frame_number: 1-based in a multi-frame instance, else None.
         identity: value of each attribute of ``IDENTITY``, raw but for padding.
         modality, patient_position, rescale_type: as written.
+        gantry_tilt_degrees: GantryDetectorTilt; nan for a frame.
         image_type: values of ImageType, upper case.
         position_lps_mm: ImagePositionPatient, three numbers.
         orientation: ImageOrientationPatient, six numbers.
@@ -103,6 +104,7 @@ class SliceHeader:
     modality: str
     patient_position: str
     rescale_type: str
+    gantry_tilt_degrees: float
     image_type: tuple[str, ...]
     position_lps_mm: tuple[float, ...]
     orientation: tuple[float, ...]
@@ -225,6 +227,7 @@ def single_frame(instance: InstanceHeader) -> SliceHeader:
         modality=text(ds, TAGS["Modality"]),
         patient_position=text(ds, TAGS["PatientPosition"]),
         rescale_type=text(ds, TAGS["RescaleType"]),
+        gantry_tilt_degrees=decimals(ds, TAGS["GantryDetectorTilt"], 1)[0],
         image_type=values(ds, TAGS["ImageType"]),
         position_lps_mm=decimals(ds, TAGS["ImagePositionPatient"], 3),
         orientation=decimals(ds, TAGS["ImageOrientationPatient"], 6),
@@ -242,12 +245,23 @@ def single_frame(instance: InstanceHeader) -> SliceHeader:
 
 
 def pixel_format(ds: Header, slope: float, intercept: float) -> PixelFormat:
-    """The Image Pixel module (PS3.3 C.7.6.3) of an instance; 0 for what is absent."""
+    """The Image Pixel module (PS3.3 C.7.6.3) of an instance; 0 for what is absent.
+
+    Raises:
+        SeriesRefused: nobody can say whether a stored value has a sign.
+    """
 
     def number(name: str) -> int:
         return integer(ds, TAGS[name]) or 0
 
-    signed = number("PixelRepresentation") == 1
+    representation = number("PixelRepresentation")
+    if representation not in (0, 1):
+        raise SeriesRefused(
+            "series.pixel-format",
+            "PixelRepresentation is neither 0 nor 1: whether pixels are below zero cannot be told. "
+            "Export the CT again.",
+        )
+    signed = representation == 1
     padding = integer(ds, TAGS["PixelPaddingValue"], signed=signed)
     limit = integer(ds, TAGS["PixelPaddingRangeLimit"], signed=signed)
     ends = None if padding is None else sorted((padding, padding if limit is None else limit))

@@ -189,6 +189,25 @@ def test_a_label_that_is_no_patient_position_is_not_repeated(tmp_path):
     assert "DOE" not in read.notes[0]
 
 
+@pytest.mark.parametrize(
+    ("tilt", "found"), [("0.0", []), ("-0.4", []), ("-12.5", ["ct.gantry-tilt-contradicts"])]
+)
+def test_a_tilt_that_the_slices_do_not_have_is_told(tmp_path, tilt, found):
+    read = CtSeries.read(series(tmp_path, setting(EVERY, GantryDetectorTilt=tilt)))
+    assert codes(read) == found
+    assert "12.5 degrees" in "".join(read.notes) or not found
+
+
+def test_a_tilt_that_the_slices_have_is_not(tmp_path):
+    """Reformatted along the tilted normal: 12.5 degrees about the patient's left-right axis."""
+    cosine, sine = np.cos(np.radians(12.5)), np.sin(np.radians(12.5))
+    grid = stacked_grid(
+        (1, 0, 0, 0, cosine, sine), np.arange(12) * 3.0, shape_yx=SHAPE[1:], spacing_yx_mm=(4, 4)
+    )
+    read = CtSeries.read(series(tmp_path, setting(EVERY, GantryDetectorTilt="12.5"), grid=grid))
+    assert "ct.gantry-tilt-contradicts" not in codes(read)
+
+
 def test_a_coronal_series_is_told(tmp_path):
     grid = stacked_grid((1, 0, 0, 0, 0, -1), np.arange(12) * 3.0, shape_yx=SHAPE[1:], spacing_yx_mm=(4, 4))
     assert codes(CtSeries.read(series(tmp_path, grid=grid))) == ["ct.not-transverse"]
