@@ -26,6 +26,9 @@ from service.delivery.answers import answers_kept
 
 _MARK = "DELINEATE_NODE_UNDER_TEST"
 
+LONGEST_SECONDS = 180.0
+"""Until a test gives up; a machine with much else to do may need it."""
+
 
 class ReceivingTps:
     """A Storage SCP that keeps every RTSTRUCT it is sent, and what is of further ``classes``, by SOP Instance UID."""
@@ -77,7 +80,7 @@ class ReceivingTps:
         with self._lock:
             return [pydicom.dcmread(pydicom.filebase.DicomBytesIO(data)) for data in self.received.values()]
 
-    def wait_for(self, count: int, seconds: float = 60.0) -> list[pydicom.Dataset]:
+    def wait_for(self, count: int, seconds: float = LONGEST_SECONDS) -> list[pydicom.Dataset]:
         """Wait until ``count`` different structure sets are here."""
         deadline = time.monotonic() + seconds
         while len(self.received) < count:
@@ -92,7 +95,7 @@ class ReceivingTps:
         return [ds for ds in self.structure_sets() if series_of(ds) == series_instance_uid]
 
     def wait_for_series(
-        self, series_instance_uid: str, count: int = 1, seconds: float = 60.0
+        self, series_instance_uid: str, count: int = 1, seconds: float = LONGEST_SECONDS
     ) -> list[pydicom.Dataset]:
         """Wait until ``count`` different structure sets of a series are here."""
         wait_until(lambda: len(self.of_series(series_instance_uid)) >= count, seconds)
@@ -144,7 +147,7 @@ def series_of(structure_set: pydicom.Dataset) -> str:
     return str(frame.RTReferencedStudySequence[0].RTReferencedSeriesSequence[0].SeriesInstanceUID)
 
 
-def wait_until(true: Callable[[], object], seconds: float = 60.0) -> None:
+def wait_until(true: Callable[[], object], seconds: float = LONGEST_SECONDS) -> None:
     """Wait until ``true()`` is so."""
     deadline = time.monotonic() + seconds
     while not true():
@@ -200,7 +203,7 @@ class RunningNode:
         self.log_file = folder / "node.log"
         self.process: subprocess.Popen[bytes] | None = None
 
-    def start(self, seconds: float = 60.0, **environment: str) -> RunningNode:
+    def start(self, seconds: float = LONGEST_SECONDS, **environment: str) -> RunningNode:
         """Start it and wait until the SCP listens."""
         port_file = self.storage / "arrival.port"
         port_file.unlink(missing_ok=True)
@@ -265,7 +268,7 @@ class RunningNode:
             return ledger.jobs_of_series(series_instance_uid)[::-1]
 
     def wait_for_job(
-        self, series_instance_uid: str, *states: JobState, number: int = 1, seconds: float = 60.0
+        self, series_instance_uid: str, *states: JobState, number: int = 1, seconds: float = LONGEST_SECONDS
     ) -> Job:
         """Wait until the ``number``-th job of a series is in one of ``states``."""
         with self.ledger() as ledger:

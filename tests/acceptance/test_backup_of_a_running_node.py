@@ -55,7 +55,7 @@ def test_nothing_that_was_there_when_the_copy_began_is_lost(tmp_path: Path) -> N
             sent.release()
 
     try:
-        node.start(120)
+        node.start()
         sender = threading.Thread(target=send_all)
         sender.start()
         for _ in range(BEFORE):
@@ -74,7 +74,7 @@ def test_nothing_that_was_there_when_the_copy_began_is_lost(tmp_path: Path) -> N
         spool = Spool(restored.storage)
         for uid, files in zip(uids, series, strict=True):
             assert len(list(spool.series_folder(uid).glob("*.dcm"))) == len(files)
-        restored.start(120)
+        restored.start()
         for (
             uid
         ) in uids:  # what was done stays done, what was under way is finished, what was unknown is begun

@@ -42,7 +42,7 @@ def test_every_contour_refers_to_its_own_frame(tmp_path: Path) -> None:
         association = ae.associate("127.0.0.1", node.port, ae_title="DELINEATE")
         assert association.send_c_store(ct).Status == 0
         association.release()
-        (structure_set,) = tps.wait_for(1, 60)
+        (structure_set,) = tps.wait_for(1)
     tps.close()
     frames = [
         float(frame.PlanePositionSequence[0].ImagePositionPatient[2])

@@ -57,7 +57,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, pydicom.Datas
             position = case if case in ORIENTATIONS else "HFS"
             files = write_ct(folder / case, hu, grid, seed=number, patient_position=position)
             assert set(send_ct(files, node.port)) == {0}
-        found = tps.wait_for(len(cases), 120)
+        found = tps.wait_for(len(cases))
     tps.close()
     by_series = {
         str(

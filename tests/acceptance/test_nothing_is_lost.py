@@ -57,11 +57,11 @@ class House:
         return {event["failpoint"] for event in self.node.events("failpoint.reached")}
 
     def wait_for_sets(self, count: int) -> None:
-        wait_until(lambda: len(self.tps.received) >= min(count, SERIES), 150)
+        wait_until(lambda: len(self.tps.received) >= min(count, SERIES))
 
     def wait_for_places(self, prefix: str) -> None:
         wanted = {place for place in ALL_PLACES if place.startswith(prefix)}
-        wait_until(lambda: wanted <= self.reached(), 150)
+        wait_until(lambda: wanted <= self.reached())
 
     def kill(self, role: str) -> None:
         self.node.kill(role)
@@ -70,7 +70,7 @@ class House:
     def kill_supervisor(self) -> None:
         """Its children must end by themselves, at once, whatever they were doing."""
         self.kill("serve")
-        wait_until(lambda: not self.node.processes(), 5)
+        wait_until(lambda: not self.node.processes(), 15)
 
 
 def make_house(folder: Path, database: str) -> House:
@@ -175,9 +175,9 @@ def everything_arrives(house: House) -> int:
         sender.join(200)
         assert not sender.is_alive()
     released = release_what_nobody_ended(node)
-    tps.wait_for(SERIES, 150)
+    tps.wait_for(SERIES)
     with node.ledger() as ledger:
-        wait_until(lambda: len(ledger.find_jobs(JobState.DONE)) == SERIES, 60)
+        wait_until(lambda: len(ledger.find_jobs(JobState.DONE)) == SERIES)
         jobs = ledger.find_jobs(limit=None)
         deliveries = [each for job in jobs for each in ledger.deliveries(job.id)]
     assert len(jobs) == SERIES
@@ -218,7 +218,7 @@ def slices_of(seed: int) -> int:
 def release_what_nobody_ended(node: RunningNode) -> int:
     """Let go on what was acknowledged whole but not ended, because the node was killed in between; how many."""
     with node.ledger() as ledger:
-        wait_until(lambda: len(ledger.find_jobs(limit=None)) == SERIES, 100)
+        wait_until(lambda: len(ledger.find_jobs(limit=None)) == SERIES)
         held = ledger.find_jobs(JobState.HELD)
     for job in held:
         assert job.code == "series.end-unknown"

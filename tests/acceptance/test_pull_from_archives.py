@@ -169,7 +169,7 @@ def test_a_list_goes_on_after_it_and_the_receiver_were_killed_and_pulls_nothing_
     ]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
-        wait_until(lambda: clinic.recorded(cts[1]) is not None, 120)
+        wait_until(lambda: clinic.recorded(cts[1]) is not None)
     finally:
         os.kill(process.pid, signal.SIGKILL)
         process.wait()

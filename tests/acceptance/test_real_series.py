@@ -235,7 +235,7 @@ def test_a_thorax_gets_its_external_and_is_told_that_it_has_no_pelvis(
     tps = ReceivingTps()
     with running_node(tmp_path, config(tps.port, ("external", "pelvis"))) as node:
         send_with_dcmtk(files, node.port)
-        (structure_set,) = tps.wait_for(1, 120)
+        (structure_set,) = tps.wait_for(1)
         deadline = time.monotonic() + 60
         while not node.events("contour.ended") and time.monotonic() < deadline:
             time.sleep(0.2)

@@ -83,7 +83,7 @@ def orthanc(folder: Path, http: int, dicom: int, node: int) -> Iterator[Callable
         return True
 
     try:
-        wait_until(answers, 60)
+        wait_until(answers)
         yield ask
     finally:
         process.terminate()
@@ -107,14 +107,14 @@ def test_orthanc_commits_itself_and_is_answered_by_the_node(tmp_path: Path) -> N
     slices = [pydicom.dcmread(file) for file in files]
     with running_node(tmp_path, config) as node, orthanc(tmp_path / "orthanc", http, dicom, port) as ask:
         send_ct(files, port)
-        job = node.wait_for_job(slices[0].SeriesInstanceUID, JobState.DONE, seconds=120)
+        job = node.wait_for_job(slices[0].SeriesInstanceUID, JobState.DONE)
 
         def state() -> CommitmentState | None:
             with node.ledger() as ledger:
                 found = list(ledger.story(job.id).commitments.values())
             return found[0].state if found else None
 
-        wait_until(lambda: state() is CommitmentState.COMMITTED, 90)
+        wait_until(lambda: state() is CommitmentState.COMMITTED)
         assert "delivered: committed" in node.command("show", job.id).stdout
 
         there = [(str(ds.SOPClassUID), str(ds.SOPInstanceUID)) for ds in slices]

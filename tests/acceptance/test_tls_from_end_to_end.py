@@ -71,7 +71,7 @@ def test_a_ct_comes_and_its_structure_set_goes_with_no_port_open_in_the_clear(tm
             sending += ["127.0.0.1", str(node.port), *map(str, files)]
             done = subprocess.run(sending, capture_output=True, text=True, timeout=120, check=False)
             assert done.returncode == 0, done.stderr
-            wait_until(lambda: list(received.iterdir()), 120)
+            wait_until(lambda: list(received.iterdir()))
             assert node.command("echo", "--all").stdout.startswith("tps (TPS at 127.0.0.1")
             assert node.command("health", check=False).stderr == ""
             checked = node.command("check").stdout

@@ -75,7 +75,7 @@ def node(
         },
     )  # fmt: skip
     try:
-        yield made.start(120)
+        yield made.start()
     finally:
         made.kill_all()
 
@@ -89,9 +89,7 @@ def tried(node: RunningNode, good: ReceivingTps, tmp_path_factory: pytest.TempPa
     """Every one of them tried as often as it will be; how much the sending process has grown meanwhile (MiB)."""
     files = small_ct(tmp_path_factory.mktemp("ct"), 1)
     assert set(send_ct(files, node.port)) == {0}
-    wait_until(
-        lambda: {event["destination"] for event in attempts(node)} == {wrong.name for wrong in WRONG}, 120
-    )
+    wait_until(lambda: {event["destination"] for event in attempts(node)} == {wrong.name for wrong in WRONG})
     (work,) = (pid for pid, role in node.processes().items() if role == "work")
     before = pss_mib(work)
 
@@ -99,7 +97,7 @@ def tried(node: RunningNode, good: ReceivingTps, tmp_path_factory: pytest.TempPa
         counts = Counter(event["destination"] for event in attempts(node))
         return all(counts[wrong.name] >= (ATTEMPTS if wrong.again else 1) for wrong in WRONG)
 
-    wait_until(often_enough, 120)
+    wait_until(often_enough)
     assert len(good.received) == 1
     return pss_mib(work) - before
 

@@ -169,7 +169,7 @@ def everything_that_fails(house: House) -> None:
     bad_configuration(house)
     bad_requests(house)
     house.node.kill("work")
-    wait_until(lambda: house.reached() >= REACHED, 90)
+    wait_until(lambda: house.reached() >= REACHED)
     house.send("CTSCANNER", canary_ct(house.folder, 90))
     house.tps.wait_for_series(uid(90, 2))
     wait_until(lambda: house.node.jobs_of(uid(90, 2))[0].state is JobState.DONE)

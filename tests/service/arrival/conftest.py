@@ -119,7 +119,7 @@ def start_scp(tmp_path):
 def eventually():
     """Wait until something holds; on a busy machine that takes its time."""
 
-    def wait(holds: Callable[[], Any], seconds: float = 30.0) -> Any:
+    def wait(holds: Callable[[], Any], seconds: float = 120.0) -> Any:
         deadline = time.monotonic() + seconds
         while not (answer := holds()) and time.monotonic() < deadline:
             time.sleep(0.005)

@@ -70,7 +70,7 @@ class Process:
     def port(self) -> int:
         return int((self.storage / "arrival.port").read_text())
 
-    def ended(self, seconds: float = 30) -> int:
+    def ended(self, seconds: float = 120) -> int:
         assert self.process is not None
         return self.process.wait(seconds)
 
@@ -101,7 +101,7 @@ class Process:
             association.release()
         return statuses
 
-    def jobs(self, count: int, seconds: float = 90.0) -> list[list[str]]:
+    def jobs(self, count: int, seconds: float = 180.0) -> list[list[str]]:
         """Wait for so many queued jobs; the SOP instance UIDs of each, and nothing else is in the ledger."""
         url = f"sqlite:///{self.storage / 'delineate.sqlite'}"
         ledger, engine = Ledger(url, self.storage), EngineClient(url)
@@ -259,7 +259,7 @@ def test_who_is_turned_away_is_counted_on_disk_and_stands_in_the_trail(arrival, 
     for title in ("NOBODY", "NOBODY", "SOMEBODY"):
         assert subprocess.run([*command, title], capture_output=True, timeout=60).returncode != 0
     reason = "association.calling-ae-title-unknown"
-    eventually(lambda: read_refusals(process.storage) == {Kind("association", reason, ""): 3}, 60)
+    eventually(lambda: read_refusals(process.storage) == {Kind("association", reason, ""): 3})
     assert process.stop() == 0
     ledger = Ledger(f"sqlite:///{process.storage / 'delineate.sqlite'}", process.storage)
     found = [entry for entry in AuditTrail(ledger).entries() if entry.deed is Deed.REFUSED]

@@ -151,7 +151,7 @@ def test_each_instance_is_answered_for_itself_on_the_association_that_is_kept_op
     assert ask(association, "2.25.778", (CT, "2.25.20.4")) == SUCCESS
     assert sender.came.wait(20)
     assert sender.answer() == ({"2.25.20.4"}, {})
-    eventually(lambda: [each.state for each in asked_rows(desk)] == [AskedState.REPORTED] * 2, 20)
+    eventually(lambda: [each.state for each in asked_rows(desk)] == [AskedState.REPORTED] * 2)
     association.release()
     assert [each.state for each in asked_rows(desk)] == [AskedState.REPORTED] * 2
     assert [committer.handle(f"report:{each.id}") for each in asked_rows(desk)] == [None, None]
@@ -200,7 +200,7 @@ def test_what_is_purged_is_no_longer_committed_to(node, make_ct, eventually):
     assert ask(association, "2.25.777", (CT, "2.25.20.1")) == SUCCESS
     assert sender.came.wait(20)
     assert sender.answer() == (set(), {"2.25.20.1": NO_SUCH_INSTANCE})
-    eventually(lambda: asked_rows(desk)[0].state is AskedState.REPORTED, 20)
+    eventually(lambda: asked_rows(desk)[0].state is AskedState.REPORTED)
     association.release()
     assert hashed("2.25.20.1") not in str(list(desk.spool.incoming.rglob("*")))
 

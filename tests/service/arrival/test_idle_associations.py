@@ -36,7 +36,7 @@ def fill(start_scp, eventually):
 
 
 def wait_for_silence(running, eventually):
-    eventually(lambda: all(each.silent_seconds >= 1.0 for each in list(running.scp._open)), 30)
+    eventually(lambda: all(each.silent_seconds >= 1.0 for each in list(running.scp._open)))
 
 
 def events(caplog, name):
@@ -142,8 +142,8 @@ def test_connections_that_ask_for_nothing_keep_nobody_out(
         with running.associated() as other:
             assert other.store(make_ct(number)) == 0
             other.release()
-    eventually(lambda: events(caplog, "association.gave-way"), 30)
-    eventually(lambda: sum(map(_is_closed, silent)) == len(events(caplog, "association.gave-way")), 30)
+    eventually(lambda: events(caplog, "association.gave-way"))
+    eventually(lambda: sum(map(_is_closed, silent)) == len(events(caplog, "association.gave-way")))
     assert 1 <= len(events(caplog, "association.gave-way")) <= 4
 
 

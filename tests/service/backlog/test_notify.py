@@ -156,25 +156,25 @@ def test_one_way_that_fails_does_not_close_the_other(mail_server, loaded):
 
 
 def test_telling_returns_at_once_however_slow_the_server(webhook, loaded):
-    webhook.delay = 0.3
+    webhook.delay = 1.0
     notifier = Notifier(loaded(webhook=webhook.url))
     begin = time.monotonic()
     for _ in range(3):
         notifier.tell("code", "Sentence.")
-    assert time.monotonic() - begin < 0.8
+    assert time.monotonic() - begin < 2.5
     notifier.close()
     assert len(webhook.documents) == 3
 
 
 def test_more_than_can_wait_is_dropped_and_logged(webhook, caplog, loaded):
-    webhook.delay = 0.5
+    webhook.delay = 3.0
     notifier = Notifier(loaded(webhook=webhook.url), pauses_seconds=())
     for _ in range(250):
         notifier.tell("code", "Sentence.")
     assert "notify.too-many" in caplog.text
     begin = time.monotonic()
     notifier.close(0.2)
-    assert time.monotonic() - begin < 1.0
+    assert time.monotonic() - begin < 2.5
 
 
 def test_after_the_end_nothing_is_taken(webhook, loaded):

@@ -69,7 +69,7 @@ def bare_peer() -> Iterator[Callable[..., Peer]]:
     """Start a server that accepts one association byte by byte and then does what ``after`` does."""
     ends = []
 
-    def start(after: Callable[[socket.socket], None], timeout: float = 0.5, *, answer: bool = True) -> Peer:
+    def start(after: Callable[[socket.socket], None], timeout: float = 2.0, *, answer: bool = True) -> Peer:
         server = socket.create_server(("127.0.0.1", 0))
         ends.append(server)
 

@@ -6,6 +6,7 @@ import json
 import shutil
 import socket
 import subprocess
+import threading
 import time
 import urllib.request
 from collections.abc import Callable
@@ -23,6 +24,8 @@ from service.delivery.outcome import Kind, Outcome
 from service.delivery.storage_scu import Peer, echo, send, send_all
 
 Start = Callable[..., Peer]
+
+LATE_SECONDS = 20.0  # after which nothing was done at once, or in time, on a machine with much else to do
 
 
 def closed_port() -> int:
@@ -142,9 +145,9 @@ def test_a_compressed_file_is_offered_as_it_is_only(
 
 
 def test_a_refused_connection_is_tried_again(structure_set: Path) -> None:
-    found, seconds = timed(structure_set, Peer("TPS", "127.0.0.1", closed_port(), "DELINEATE", 5))
+    found, seconds = timed(structure_set, Peer("TPS", "127.0.0.1", closed_port(), "DELINEATE", 60))
     assert (found.kind, found.code) == (Kind.RETRY, "delivery.no-connection")
-    assert seconds < 1
+    assert seconds < LATE_SECONDS
 
 
 def test_a_host_name_that_nobody_knows_is_tried_again(structure_set: Path) -> None:
@@ -166,14 +169,14 @@ def test_a_host_that_swallows_packets_is_given_up_in_time(structure_set: Path) -
         for connection in waiting:
             connection.close()
     assert found.kind is Kind.RETRY
-    assert seconds < 2
+    assert seconds < LATE_SECONDS
 
 
 def test_a_peer_that_never_answers_the_request_is_tried_again(bare_peer: Start, structure_set: Path) -> None:
     peer = bare_peer(lambda connection: connection.recv(1), answer=False)
     found, seconds = timed(structure_set, peer)
     assert (found.kind, found.code) == (Kind.RETRY, "delivery.no-association-answer")
-    assert 0.4 < seconds < 2
+    assert 1.9 < seconds < LATE_SECONDS
 
 
 def test_a_peer_that_accepts_and_aborts_is_tried_again(bare_peer: Start, structure_set: Path) -> None:
@@ -200,9 +203,9 @@ def test_a_connection_closed_after_the_last_byte_is_tried_again(
             if pdu[0] == 4 and pdu[11] == 2:  # last fragment of a data set, PS3.8 E.2
                 return
 
-    found, seconds = timed(structure_set, bare_peer(take_all_and_close, timeout=5))
+    found, seconds = timed(structure_set, bare_peer(take_all_and_close, timeout=60))
     assert (found.kind, found.code, found.status) == (Kind.RETRY, "delivery.aborted", None)
-    assert seconds < 1
+    assert seconds < LATE_SECONDS
 
 
 def test_a_peer_that_takes_all_and_says_nothing_is_tried_again(
@@ -214,16 +217,18 @@ def test_a_peer_that_takes_all_and_says_nothing_is_tried_again(
 
     found, seconds = timed(structure_set, bare_peer(listen_only))
     assert (found.kind, found.code) == (Kind.RETRY, "delivery.no-response")
-    assert 0.4 < seconds < 2
+    assert 1.9 < seconds < LATE_SECONDS
 
 
 def test_a_peer_that_stops_reading_is_left_in_time(
     bare_peer: Start, make_structure_set: Callable[..., Path]
 ) -> None:
     file = make_structure_set(megabytes=20)  # more than the kernel's buffers hold
-    found, seconds = timed(file, bare_peer(lambda _connection: time.sleep(2)))
+    left = threading.Event()
+    found, seconds = timed(file, bare_peer(lambda _connection: left.wait(LATE_SECONDS)))
+    left.set()
     assert (found.kind, found.code) == (Kind.RETRY, "delivery.no-response")
-    assert seconds < 2
+    assert seconds < LATE_SECONDS
 
 
 def test_a_slow_line_is_not_a_missing_answer(
@@ -236,7 +241,7 @@ def test_a_slow_line_is_not_a_missing_answer(
         began = time.monotonic()
         while True:
             pdu = read_pdu(connection)
-            if time.monotonic() - began < 1.5:
+            if time.monotonic() - began < 5.0:
                 time.sleep(0.05)
             if pdu[0] == 4 and pdu[11] == 2:
                 connection.sendall(success)
@@ -245,9 +250,9 @@ def test_a_slow_line_is_not_a_missing_answer(
                 return
 
     file = make_structure_set(megabytes=20)
-    found, seconds = timed(file, bare_peer(read_slowly, timeout=0.6))
+    found, seconds = timed(file, bare_peer(read_slowly))
     assert found.kind is Kind.DONE
-    assert seconds > 1.2  # twice the deadline of an answer
+    assert seconds > 4.0  # twice the deadline of an answer
 
 
 def test_an_answer_of_absurd_length_is_not_buffered(bare_peer: Start, structure_set: Path) -> None:
@@ -255,9 +260,9 @@ def test_an_answer_of_absurd_length_is_not_buffered(bare_peer: Start, structure_
         connection.sendall(b"\4\0\x7f\xff\xff\xff" + bytes(1 << 16))
         connection.recv(1 << 20)
 
-    found, seconds = timed(structure_set, bare_peer(claim_two_gibibytes, timeout=5))
+    found, seconds = timed(structure_set, bare_peer(claim_two_gibibytes, timeout=60))
     assert found.kind is Kind.RETRY
-    assert seconds < 1
+    assert seconds < LATE_SECONDS
 
 
 @pytest.mark.parametrize("then", [b"", b"\7\0\0\0\0\4\0\0\0\0"], ids=["says nothing more", "aborts"])
@@ -276,7 +281,7 @@ def test_success_counts_although_the_peer_does_not_release(
 
     found, seconds = timed(structure_set, bare_peer(answer))
     assert found.kind is Kind.DONE
-    assert seconds < 2
+    assert seconds < LATE_SECONDS
 
 
 def test_a_file_that_is_gone_or_is_no_dicom_is_a_dead_letter(tmp_path: Path, scp: Start) -> None:
@@ -340,7 +345,7 @@ def test_dcmtk_stores_it(tmp_path: Path, make_structure_set: Callable[..., Path]
     assert found.kind is Kind.DONE
     (stored,) = inbox.iterdir()
     assert dcmread(BytesIO(stored.read_bytes())) == dcmread(file)
-    assert seconds < 2
+    assert seconds < LATE_SECONDS
 
 
 @pytest.mark.peer

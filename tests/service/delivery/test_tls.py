@@ -62,7 +62,7 @@ def storescp(tmp_path: Path) -> Iterator[Storescp]:
             [*command, *options, str(port)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
         started.append(process)
-        wait_until(lambda: listens(port), 20)
+        wait_until(lambda: listens(port), 120)
         return Peer("TPS", "127.0.0.1", port, "DELINEATE", 10.0, tls)
 
     yield start

@@ -51,7 +51,7 @@ def alive(pid: int) -> bool:
         return False
 
 
-def wait_until(true: Callable[[], object], seconds: float = 90.0) -> None:
+def wait_until(true: Callable[[], object], seconds: float = 180.0) -> None:
     deadline = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < deadline

@@ -63,7 +63,7 @@ def submit(desk: Desk, count: int = 1) -> list[int]:
     return ids
 
 
-def wait_until(true: Callable[[], object], seconds: float = 30.0) -> None:
+def wait_until(true: Callable[[], object], seconds: float = 120.0) -> None:
     deadline = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < deadline
@@ -156,7 +156,7 @@ def _two_workers_one_killed(desk: Desk) -> None:
         first.kill()
         first.wait()
         done = {("delivered", "done")}
-        wait_until(lambda: {desk.states(desk.ledger.delivery(each)) for each in numbers} == done, 60)
+        wait_until(lambda: {desk.states(desk.ledger.delivery(each)) for each in numbers} == done)
         second.terminate()
         assert second.wait(20) == 0
     finally:

@@ -78,7 +78,7 @@ class Workers:
                 return float(at)
         raise LookupError(words)
 
-    def wait(self, met: Callable[[], bool], seconds: float = 40.0) -> None:
+    def wait(self, met: Callable[[], bool], seconds: float = 180.0) -> None:
         """Until a condition is met; fails after so long."""
         deadline = time.monotonic() + seconds
         while not met():

@@ -22,7 +22,7 @@ def file(database_url):
     return found
 
 
-def until(met, seconds=60.0):
+def until(met, seconds=180.0):
     deadline = time.monotonic() + seconds
     while not met():
         assert time.monotonic() < deadline, "waited in vain"

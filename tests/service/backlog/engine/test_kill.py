@@ -169,8 +169,8 @@ def test_a_database_that_crashes_is_waited_for_and_nothing_is_reaped_by_mistake(
     time.sleep(2)
     server.start()
     workers.go()
-    workers.wait(lambda: workers.lines("end", "contour", "b"), 90)
-    workers.wait(lambda: client.under_way() == set(), 90)
+    workers.wait(lambda: workers.lines("end", "contour", "b"))
+    workers.wait(lambda: client.under_way() == set())
     assert len(workers.lines("start", "contour", "a")) == 1
     assert workers.lines("overlap") == []
     assert [process.returncode for process in processes] == [None, None]
@@ -246,7 +246,7 @@ def test_twenty_jobs_through_random_kills_are_neither_lost_nor_run_twice_at_once
         workers.kill(process)
         kills += 1
     workers.start("host:work" if returns else "host:last")
-    workers.wait(lambda: client.under_way() == set(), 120)
+    workers.wait(lambda: client.under_way() == set())
     assert all(ended()[unit] >= times for unit, times in wanted.items())
     assert workers.lines("overlap") == []
     assert workers.lines("dead") == []

@@ -55,7 +55,7 @@ def running(database_url, tmp_path):
         each.end()
 
 
-def until(met, seconds=60.0):
+def until(met, seconds=180.0):
     deadline = time.monotonic() + seconds
     while not met():
         assert time.monotonic() < deadline, "waited in vain"
