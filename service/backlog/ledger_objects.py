@@ -16,6 +16,9 @@ from service.config.output_objects import ObjectKind
 GOES_ON: Final = (JobState.DELIVERING, JobState.HELD)
 """States of a job whose further objects are still wanted."""
 
+_KEPT: Final = "delivery.awaits-release"
+"""Why one that is being made will be held, although its job has left HELD for another destination."""
+
 
 class ObjectLedger(DeliveryLedger):
     """Deliveries of which the object is still to be made."""
@@ -45,10 +48,19 @@ class ObjectLedger(DeliveryLedger):
             return delivery
         t = tables.delivery
         conn.execute(sa.update(t).where(t.c.id == delivery_id).values(sop_instance_uid=sop_instance_uid))
-        others = {each.state for each in self.deliveries(job.id, conn)}
-        held = job.state is JobState.HELD or DeliveryState.HELD in others  # one may be sent on purpose
+        held = job.state is JobState.HELD or delivery.reason == _KEPT
         to = DeliveryState.HELD if held else DeliveryState.WAITING
         return self.move_delivery(conn, delivery_id, to)
+
+    def let_leave(self, conn: sa.Connection, job_id: str, destination: str | None = None) -> None:
+        """What is still to be made of a held job leaves when it is there: for one destination, or for all."""
+        held = self.locked_job(conn, job_id).state is JobState.HELD
+        t = tables.delivery
+        making = (t.c.job_id == job_id) & (t.c.state == DeliveryState.MAKING.value)
+        if held and destination is not None:
+            conn.execute(sa.update(t).where(making).values(reason=_KEPT))
+        wanted = making if destination is None else making & (t.c.destination == destination)
+        conn.execute(sa.update(t).where(wanted).values(reason=None))
 
     def end_making(
         self, conn: sa.Connection, job_id: str, code: str, sentence: str, kind: ObjectKind | None = None

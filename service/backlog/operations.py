@@ -92,6 +92,7 @@ class Operations:
             job = self._taken(conn, job_id)
             if job.state is not JobState.HELD:
                 raise LedgerRefused("job.not-possible", f"Job {job_id} is {job.state.value}, not held.")
+            self._ledger.let_leave(conn, job_id)
             newest = self._newest(conn, job_id)
             held = [each for each in newest if each.state is DeliveryState.HELD]
             if held or {each.state for each in newest} & {DeliveryState.MAKING, DeliveryState.DEAD}:
@@ -253,6 +254,7 @@ class Operations:
         never = why_never_sent(job.protocol)
         if never is not None:
             raise LedgerRefused(*never)
+        self._ledger.let_leave(conn, job.id, destination)
         known = {each.id for each in self._ledger.deliveries(job.id, conn)}
         delivery = self._ledger.resend(
             conn,

@@ -346,6 +346,28 @@ def test_a_job_held_and_released_while_objects_are_made_is_not_done_before_them(
     assert room.state(job)[0] is JobState.DONE
 
 
+def test_what_a_person_sends_to_one_destination_lets_nothing_leave_for_another(
+    room: Room, monkeypatch
+) -> None:
+    """``export`` gets files alone, so nothing of it is held yet when the set leaves for ``light``."""
+    job = room.job(room.ct(1), ("light", "export"), mode=Mode.HOLD)
+    operations = Operations(room.ledger, room.engine)
+
+    def send_to_light(_file: Path, kind: ObjectKind) -> None:
+        if kind is ObjectKind.SEGMENTATION:
+            operations.resend(job.id, "light")
+
+    watched(monkeypatch, send_to_light)
+    room.worker.contour(job.id)
+    to_light = [each.state for each in room.ledger.deliveries(job.id) if each.destination == "light"]
+    assert to_light == [DeliveryState.CANCELLED, DeliveryState.WAITING, DeliveryState.WAITING]
+    assert states(room, job)["nifti"] is states(room, job)["nifti-structures"] is DeliveryState.HELD
+    stored(room, job)
+    assert room.state(job)[0] is JobState.HELD
+    operations.release(job.id)
+    assert states(room, job)["nifti"] is states(room, job)["nifti-structures"] is DeliveryState.WAITING
+
+
 @pytest.mark.parametrize("state", [JobState.CANCELLED, JobState.SUPERSEDED])
 def test_of_a_job_that_is_taken_away_nothing_more_is_made(room: Room, monkeypatch, state: JobState) -> None:
     job = room.job(room.ct(1), ("pacs",))
