@@ -17,6 +17,7 @@ from service.backlog.engine.bell import Bell
 from service.backlog.engine.client import (
     APPLICATION,
     COMMIT,
+    CONTOUR,
     DELIVER,
     REVIEW,
     SHADOW,
@@ -40,7 +41,9 @@ RUNS_BEFORE_SET_ASIDE: Final = {"contour": 6, SHADOW: 6, DELIVER: 1000, COMMIT: 
 RUN_ALONE_AGAIN: Final = frozenset({"contour"})
 """Queues whose rows, begun before and not ended, run with no other beside them."""
 _TICK_SECONDS: Final = 1.0
-_BESIDE_BELL: Final = 1.0  # seconds between the engine's own looks where it is told of changes
+_BESIDE_BELL: Final = {CONTOUR: 1.0, DELIVER: 1.0}
+"""Seconds between the engine's own looks where a bell tells of changes; what was put off begins at one."""
+_BESIDE_BELL_NOT_URGENT: Final = 4.0
 _TICKS_BETWEEN_LOOKS: Final = 3
 FORGOTTEN_SECONDS = 180.0  # longer than the engine waits between two tries to write a row's end
 _THREADS: Final = 32
@@ -117,7 +120,8 @@ class EngineWorker:
         left = 0
         try:
             for queue, number in at_once.items():
-                seconds = self._poll_seconds if self._on_server else max(self._poll_seconds, _BESIDE_BELL)
+                beside_bell = _BESIDE_BELL.get(queue, _BESIDE_BELL_NOT_URGENT)
+                seconds = self._poll_seconds if self._on_server else max(self._poll_seconds, beside_bell)
                 client.configure(queue, at_once=number, poll_seconds=seconds)
             self._launch(handlers, at_once, submitter)
             _log.info("engine.started", role=self.executor_id, queue=",".join(sorted(handlers)))

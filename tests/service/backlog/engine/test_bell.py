@@ -91,6 +91,25 @@ def test_it_rings_for_commits_of_others_and_for_nothing_else(file):
     assert not listening.is_alive()
 
 
+def test_it_is_heard_after_a_long_silence_too(file, monkeypatch):
+    monkeypatch.setattr("service.backlog.engine.bell._AT_REST_AFTER_SECONDS", 0.0)
+    monkeypatch.setattr("service.backlog.engine.bell._LISTEN_AT_REST_SECONDS", 0.4)
+    stop = threading.Event()
+    bell = Bell(file, ["contour"], stop)
+    ears = Ears(bell, "queue-worker-contour")
+    listening = threading.Thread(target=bell.listen, daemon=True)
+    listening.start()
+    until(lambda: ears.woken == 2)
+    with sqlite3.connect(file) as other:
+        other.execute("create table ring (x)")
+    other.close()
+    until(lambda: ears.woken == 4)
+    ears.engines_stop.set()
+    stop.set()
+    listening.join(5)
+    assert not listening.is_alive()
+
+
 def test_a_database_that_is_away_is_listened_to_again(file, monkeypatch):
     stop = threading.Event()
     bell = Bell(file, ["contour"], stop)
