@@ -9,7 +9,8 @@ from typing import Annotated, Final, Literal
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, StringConstraints
-from pydicom._uid_dict import UID_dictionary
+
+from service.config.sop_classes import sop_class_uid
 
 # Editors show this text where a value does not fit; our own messages quote it after "allowed:".
 ALLOWED: Final = "patternErrorMessage"
@@ -120,16 +121,6 @@ def _fingerprint(value: str) -> str:
         message = _FINGERPRINT_SAYS
         raise ValueError(message)
     return digits
-
-
-def sop_class_uid(value: str) -> str | None:
-    """UID of a SOP class given by keyword, name or UID (PS3.6 Annex A), None if there is no such class."""
-    for uid, (name, kind, _, _, keyword) in UID_dictionary.items():
-        if kind == "SOP Class" and value and value in (uid, name, keyword):
-            return uid
-    # A vendor's private class is in no dictionary: a well-formed UID outside the Standard's root may be one.
-    private = re.fullmatch(r"[0-2](\.(0|[1-9][0-9]*))+", value) and not value.startswith("1.2.840.10008.")
-    return value if private and len(value) <= 64 else None
 
 
 def _sop_class(value: str) -> str:

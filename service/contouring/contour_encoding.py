@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from models.volume import FloatArray, Grid
-from service.config.tps_profile import Holes
 from service.contouring.contours import Contour
 from service.contouring.ct_series import CtSeries, SliceReference
 from service.contouring.polygons import keyholed, simplified
 from service.contouring.structure_names import Roi
 from service.dicom.element_encoder import ElementEncoder
+
+if TYPE_CHECKING:
+    from service.config.tps_profile import Holes
 
 LONGEST_VALUE: Final = 65_534
 """Bytes of Contour Data beyond which explicit VR has no length for it (PS3.5 6.2.2 would make it UN)."""

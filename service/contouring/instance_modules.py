@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from pydicom.dataelem import RawDataElement
 from pydicom.tag import Tag
@@ -22,7 +22,25 @@ if TYPE_CHECKING:
     import highdicom
     from pydicom import Dataset
 
-    from service.config.site import Equipment
+
+class Equipment(Protocol):
+    """What made an instance (PS3.3 C.7.5.1): the ``equipment`` of the configuration, or anything alike."""
+
+    @property
+    def manufacturer(self) -> str:
+        """Manufacturer (0008,0070)."""
+
+    @property
+    def station_name(self) -> str:
+        """StationName (0008,1010)."""
+
+    @property
+    def institution_name(self) -> str | None:
+        """InstitutionName (0008,0080)."""
+
+    @property
+    def device_serial_number(self) -> str:
+        """DeviceSerialNumber (0018,1000)."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)

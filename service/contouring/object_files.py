@@ -10,7 +10,6 @@ from pydicom.filereader import read_file_meta_info
 from service.backlog.file_sets import instance_uid_of
 from service.backlog.spool import write_once
 from service.config.output_objects import PICTURES, ObjectKind
-from service.contouring.nifti_masks import write_nifti
 from service.contouring.preview_objects import PreviewImage, PreviewPdf
 from service.contouring.preview_pages import pdf_of, pictures_of
 from service.contouring.profiles import profile_key, profile_named, profile_of
@@ -109,6 +108,8 @@ def write_object(
     """
     what = (done.series, done.segmentation, done.rois, authorship)
     if kind in (ObjectKind.NIFTI, ObjectKind.NIFTI_STRUCTURES):
+        from service.contouring.nifti_masks import write_nifti  # SimpleITK, 90 MiB that few destinations need
+
         write_nifti(file, *what, by_structure=kind is ObjectKind.NIFTI_STRUCTURES)
     elif kind in PICTURES:
         made = [*sets, *sorted(file.parent.glob("rtstruct-*.dcm"))]

@@ -10,12 +10,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, Final
 
-from service.config.tps_profile import Alphabet, Holes, ProfileRules, TpsProfile, TransferSyntax
 from service.contouring.structure_names import NameRules
 from service.errors import ConfigInvalid
 
 if TYPE_CHECKING:
     from service.config.site import Destination, Site
+    from service.config.tps_profile import Alphabet, Holes, ProfileRules, TpsProfile, TransferSyntax
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,5 +231,5 @@ def _other_rules(profile: Profile) -> list[tuple[str, Any]]:
 
 
 def _changes(said: ProfileRules) -> dict[str, Any]:
-    values = {name: getattr(said, name) for name in ProfileRules.model_fields}
+    values = {rule.name: getattr(said, rule.name, None) for rule in fields(Profile)}
     return {name: value for name, value in values.items() if value is not None and value != {}}

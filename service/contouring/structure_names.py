@@ -13,12 +13,14 @@ import re
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from models.tg263 import Standing, side_of, standing_of
-from service.config.protocol import Protocol
-from service.config.tps_profile import Alphabet
 from service.dicom.character_sets import Repertoire, plain
+
+if TYPE_CHECKING:
+    from service.config.protocol import Protocol
+    from service.config.tps_profile import Alphabet
 
 NAME_CHARACTERS: Final = 16
 """Longest ROI name and label that planning systems keep (VR SH; Eclipse identifiers)."""

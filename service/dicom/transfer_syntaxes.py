@@ -28,7 +28,7 @@ from pydicom.uid import (
     RTStructureSetStorage,
 )
 
-from service.config.field_types import sop_class_uid
+from service.config.sop_classes import sop_class_uid
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

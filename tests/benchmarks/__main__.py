@@ -6,6 +6,7 @@ Each is a module ``measure_NAME`` with a function ``measure(settings) -> Scorebo
 from __future__ import annotations
 
 import argparse
+import compileall
 import importlib
 import time
 from pathlib import Path
@@ -31,6 +32,12 @@ def main() -> None:
     unknown = set(chosen.name) - set(names())
     if unknown:
         parser.error(f"no benchmark is called {', '.join(sorted(unknown))}; there are {', '.join(names())}")
+    for folder in (
+        "service",
+        "models",
+        "tests",
+    ):  # as installing does; else ours is compiled at each start, no peer is
+        compileall.compile_dir(REPOSITORY / folder, quiet=1)
     for name in chosen.name or names():
         started = time.perf_counter()
         out = chosen.out / "small" if chosen.small else chosen.out

@@ -5,7 +5,7 @@ Task: ``ct``, ``masks`` (folders), ``in_turn``, ``out`` (file), ``hollow`` (the 
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,6 @@ from benchmarks.case_files import masks_of
 from benchmarks.stopwatch import Stopwatch, cpu_seconds, work
 
 from models.volume import Provenance, Segmentation, StructureField
-from service.config.site import Equipment
 from service.contouring.contours import contours_of
 from service.contouring.ct_series import CtSeries
 from service.contouring.instance_modules import Authorship
@@ -22,7 +21,18 @@ from service.contouring.profiles import profile_named
 from service.contouring.rt_structure_set import RtStructureSet
 from service.contouring.structure_names import kept_holes, rois_named
 
-AUTHORSHIP = Authorship("2.25.1", "2.25.2", datetime(2026, 1, 15, tzinfo=UTC), "pelvis", Equipment(), "1")
+
+@dataclass(frozen=True)
+class Maker:
+    """What made the set; the configuration's own would bring the whole configuration with it."""
+
+    manufacturer: str = "Delineate"
+    station_name: str = "DELINEATE"
+    institution_name: str | None = None
+    device_serial_number: str = "1"
+
+
+AUTHORSHIP = Authorship("2.25.1", "2.25.2", datetime(2026, 1, 15, tzinfo=UTC), "pelvis", Maker(), "1")
 PROVENANCE = Provenance("masks", "1", "0" * 64, validated=True)
 
 

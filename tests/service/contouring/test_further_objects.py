@@ -218,7 +218,7 @@ def test_what_follows_is_not_made_of_other_contours_than_the_set_that_left(room:
 
 
 def test_an_object_that_cannot_be_made_is_told_and_the_others_leave(room: Room, monkeypatch) -> None:
-    monkeypatch.setattr("service.contouring.object_files.write_nifti", refuse)
+    monkeypatch.setattr("service.contouring.nifti_masks.write_nifti", refuse)
     job = room.job(room.ct(1), ("pacs", "export"))
     room.worker.contour(job.id)
     waiting = [each.kind.value for each in objects_of(room, job) if each.state is DeliveryState.WAITING]
@@ -239,7 +239,7 @@ def refuse(*_: object, **__: object) -> None:
 
 
 def test_a_job_of_which_nothing_can_be_made_fails_with_the_reason(room: Room, monkeypatch) -> None:
-    monkeypatch.setattr("service.contouring.object_files.write_nifti", refuse)
+    monkeypatch.setattr("service.contouring.nifti_masks.write_nifti", refuse)
     job = room.job(room.ct(1), ("export",))
     room.worker.contour(job.id)
     assert room.state(job) == (JobState.FAILED, "nifti.uneven-slices")
@@ -265,7 +265,7 @@ def test_a_preview_that_fails_in_an_unforeseen_way_holds_nothing_back(room: Room
 def test_what_was_not_made_is_made_by_a_retry_and_nothing_that_arrived_is_sent_again(
     room: Room, monkeypatch
 ) -> None:
-    monkeypatch.setattr("service.contouring.object_files.write_nifti", refuse)
+    monkeypatch.setattr("service.contouring.nifti_masks.write_nifti", refuse)
     job = room.job(room.ct(1), ("light", "export"))
     room.worker.contour(job.id)
     stored(room, job)

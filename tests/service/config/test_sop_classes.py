@@ -1,10 +1,10 @@
-"""Single values."""
+"""SOP classes as people write them."""
 
 from __future__ import annotations
 
 import pytest
 
-from service.config.field_types import sop_class_uid
+from service.config.sop_classes import sop_class_uid
 
 RT_PLAN = "1.2.840.10008.5.1.4.1.1.481.5"
 
