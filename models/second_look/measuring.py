@@ -154,7 +154,9 @@ def metal_points_lps_mm(volume: CtVolume, most: int = 4000) -> tuple[FloatArray,
     """Positions ``(n, 3)`` of at most ``most`` voxels of metal, and how many cm3 of it there are."""
     grid = volume.grid
     thin = _thinning(grid)
-    found = np.argwhere(volume.hu[:, :: thin[0], :: thin[1]] > METAL_HU) * (1, *thin)
+    metal = volume.hu[:, :: thin[0], :: thin[1]] > METAL_HU
+    flat = np.flatnonzero(metal)  # of one axis NumPy skips what is empty, of three it does not
+    found = np.stack(np.unravel_index(flat, metal.shape), axis=1) * (1, *thin)
     cm3 = float(grid.voxel_volumes_mm3()[found[:, 0]].sum()) * thin[0] * thin[1] / _PER_CM3
     return positions_lps_mm(found[:: max(1, -(-len(found) // most))], grid), cm3
 

@@ -241,7 +241,8 @@ def _shift(values: NDArray[np.integer], intercept: int) -> None:
     """Add the intercept in place and stop at the ends of int16, whatever the sign of the stored values."""
     limits = np.iinfo(values.dtype)
     low, high = max(limits.min, _LOW - intercept), min(limits.max, _HIGH - intercept)
-    if low > limits.min or high < limits.max:
+    # Looking for the ends takes a tenth of the time of cutting there, and hardly a CT reaches them.
+    if (low > limits.min and values.min() < low) or (high < limits.max and values.max() > high):
         np.clip(values, low, high, out=values)
     if intercept:
         bits = values.view(np.uint16)
