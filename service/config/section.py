@@ -14,7 +14,7 @@ from service.config.plain_text import EMPTY, is_null, number, truth, whole_numbe
 class Section(BaseModel):
     """A mapping of known keys. Unquoted text becomes a number or a truth value where the key wants one."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, defer_build=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     @model_validator(mode="before")
     @classmethod
