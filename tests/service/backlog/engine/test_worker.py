@@ -198,10 +198,11 @@ def test_each_process_keeps_to_its_own_number_at_once(client, running, database_
         running_now.remove(payload)
 
     running({"contour": contour}, {"contour": 1})
-    until(lambda: client.status("contour:none:1") is None)
+    client.submit_now("contour", "contour:0:1", "0")
+    until(lambda: most)  # the worker has set its number
     other = EngineClient(database_url)
     other.configure("contour", at_once=3, poll_seconds=0.05)  # as a process with three GPUs does
-    for number in range(4):
+    for number in range(1, 4):
         client.submit_now("contour", f"contour:{number}:1", str(number))
     until(lambda: len(most) == 4)
     assert max(most) == 1
@@ -219,12 +220,13 @@ def test_a_row_cancelled_while_it_waits_for_its_place_is_not_begun(client, runni
         go_on.wait(60)
 
     running({"contour": contour}, {"contour": 1})
-    until(lambda: client.status("contour:none:1") is None)
-    other = EngineClient(database_url)
-    other.configure("contour", at_once=3, poll_seconds=0.05)  # so that this process takes both
     for name in ("a", "b"):
         client.submit_now("contour", f"contour:{name}:1", name)
-    until(lambda: begun and client.counts()["contour"]["pending"] == 2)
+    until(lambda: begun)
+    other = EngineClient(database_url)
+    # Only now, or the worker would set its own number after this one: so that this process takes both.
+    other.configure("contour", at_once=3, poll_seconds=0.05)
+    until(lambda: client.counts()["contour"]["pending"] == 2)
     (waiting,) = {"a", "b"} - set(begun)
     client.cancel(f"contour:{waiting}:1")
     client.submit_now("contour", "contour:c:1", "c")
