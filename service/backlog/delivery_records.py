@@ -59,7 +59,7 @@ class Delivery:
         state: where it is.
         attempts: how often it was tried.
         last_status: DIMSE status of the last attempt, None if there was no response.
-        reason: code of the last failure.
+        reason: code of the last failure; of one that is being made, why it will be held.
         generation: 1, and one more for each time it was sent again on purpose.
         created_at, updated_at: seconds since the epoch; giving up counts from the first.
         next_at: when it is tried again, if it is.

@@ -47,7 +47,8 @@ class ObjectLedger(DeliveryLedger):
         if delivery.state is not DeliveryState.MAKING or job.state not in GOES_ON:
             return delivery
         t = tables.delivery
-        conn.execute(sa.update(t).where(t.c.id == delivery_id).values(sop_instance_uid=sop_instance_uid))
+        there = {"sop_instance_uid": sop_instance_uid, "reason": None}
+        conn.execute(sa.update(t).where(t.c.id == delivery_id).values(there))
         held = job.state is JobState.HELD or delivery.reason == _KEPT
         to = DeliveryState.HELD if held else DeliveryState.WAITING
         return self.move_delivery(conn, delivery_id, to)

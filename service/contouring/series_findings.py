@@ -133,7 +133,7 @@ def _patient_position(slices: Sequence[SliceHeader], geometry: StackGeometry) ->
 
 def _gantry_tilt(slices: Sequence[SliceHeader], geometry: StackGeometry) -> Iterator[Finding]:
     """A tilt that the slices no longer have was taken out by a reformat, or lost by a program on the way."""
-    said = max((abs(header.gantry_tilt_degrees) for header in slices), default=np.nan)
+    said = np.nan_to_num(np.abs([header.gantry_tilt_degrees for header in slices])).max()
     lies = np.degrees(np.arccos(min(abs(float(geometry.normal[2])), 1.0)))
     if said > _TILTED_DEGREES > lies:
         yield Finding(

@@ -32,11 +32,7 @@ def main() -> None:
     unknown = set(chosen.name) - set(names())
     if unknown:
         parser.error(f"no benchmark is called {', '.join(sorted(unknown))}; there are {', '.join(names())}")
-    for folder in (
-        "service",
-        "models",
-        "tests",
-    ):  # as installing does; else ours is compiled at each start, no peer is
+    for folder in ("service", "models", "tests"):  # as installing does; else ours alone is compiled each time
         compileall.compile_dir(REPOSITORY / folder, quiet=1)
     for name in chosen.name or names():
         started = time.perf_counter()

@@ -198,6 +198,11 @@ def test_a_tilt_that_the_slices_do_not_have_is_told(tmp_path, tilt, found):
     assert "12.5 degrees" in "".join(read.notes) or not found
 
 
+def test_a_tilt_that_only_some_slices_name_is_told(tmp_path):
+    read = CtSeries.read(series(tmp_path, setting(7, GantryDetectorTilt="12.5")))
+    assert codes(read) == ["ct.gantry-tilt-contradicts"]
+
+
 def test_a_tilt_that_the_slices_have_is_not(tmp_path):
     """Reformatted along the tilted normal: 12.5 degrees about the patient's left-right axis."""
     cosine, sine = np.cos(np.radians(12.5)), np.sin(np.radians(12.5))
