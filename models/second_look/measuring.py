@@ -29,6 +29,7 @@ _MAD_TO_SD: Final = 1.4826
 _PER_CM3: Final = 1000.0
 
 Mask = NDArray[np.bool_]
+Differences = NDArray[np.int32] | NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,9 +155,10 @@ def metal_points_lps_mm(volume: CtVolume, most: int = 4000) -> tuple[FloatArray,
     """Positions ``(n, 3)`` of at most ``most`` voxels of metal, and how many cm3 of it there are."""
     grid = volume.grid
     thin = _thinning(grid)
-    metal = volume.hu[:, :: thin[0], :: thin[1]] > METAL_HU
-    flat = np.flatnonzero(metal)  # of one axis NumPy skips what is empty, of three it does not
-    found = np.stack(np.unravel_index(flat, metal.shape), axis=1) * (1, *thin)
+    # Most CT has none, and the largest of a slice is found five times as fast as every second of its pixels.
+    slices = np.flatnonzero([image.max() > METAL_HU for image in volume.hu])
+    found = np.argwhere(volume.hu[slices, :: thin[0], :: thin[1]] > METAL_HU) * (1, *thin)
+    found[:, 0] = slices[found[:, 0]]
     cm3 = float(grid.voxel_volumes_mm3()[found[:, 0]].sum()) * thin[0] * thin[1] / _PER_CM3
     return positions_lps_mm(found[:: max(1, -(-len(found) // most))], grid), cm3
 
@@ -242,15 +244,15 @@ def _center_lps_mm(
     return center
 
 
-def _neighbours(hu: NDArray[np.int16] | NDArray[np.float32]) -> NDArray[np.float64]:
+def _neighbours(hu: NDArray[np.int16] | NDArray[np.float32]) -> Differences:
     """Differences of neighbouring pixels of the body, HU."""
-    left, right = hu[:, :, :-1], hu[:, :, 1:]
-    both = (left > BODY_HU) & (right > BODY_HU)
-    differences: NDArray[np.float64] = right[both].astype(np.float64) - left[both]
-    return differences
+    body = hu > BODY_HU
+    exact = np.int32 if hu.dtype == np.int16 else np.float64
+    differences: Differences = np.subtract(hu[:, :, 1:], hu[:, :, :-1], dtype=exact)
+    return differences[body[:, :, 1:] & body[:, :, :-1]]
 
 
-def _noise_hu(differences: NDArray[np.float64]) -> float:
+def _noise_hu(differences: Differences) -> float:
     """A difference of two has twice the variance of one; edges are few and the median does not see them."""
     if not differences.size:
         return 0.0
