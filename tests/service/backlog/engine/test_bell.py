@@ -68,30 +68,76 @@ class Ears:
         threading.Thread(target=listen, name=name, daemon=True).start()
 
 
-def test_it_rings_for_commits_of_others_and_for_nothing_else(file):
+def settled(ears: Ears, more_than: int) -> int:
+    """How often it was woken once it is woken no more; more often than that."""
+    until(lambda: ears.woken > more_than)
+    before = -1
+    while before != ears.woken:
+        before = ears.woken
+        time.sleep(1.0)  # ten times as long as an echo takes
+    return before
+
+
+def submit(client, database_url, queue, number):
+    with sa.create_engine(database_url).begin() as conn:
+        client.submit(conn, queue, f"{queue}:{number}:1", str(number))
+
+
+def commit_something_else(file, number):
+    with sqlite3.connect(file) as other:
+        other.execute(f"create table ring{number} (x)")
+    other.close()
+
+
+def test_it_rings_for_commits_of_others_where_rows_wait_and_for_nothing_else(client, database_url, file):
     stop = threading.Event()
-    bell = Bell(file, ["contour"], stop)
-    ears, others = Ears(bell, "queue-worker-contour"), Ears(bell, "queue-worker-deliver")
+    bell = Bell(file, ["contour", "deliver"], stop)
+    contour, deliver = Ears(bell, "queue-worker-contour"), Ears(bell, "queue-worker-deliver")
+    strange = Ears(bell, "queue-worker-strange")
     listening = threading.Thread(target=bell.listen, daemon=True)
     listening.start()
-    until(lambda: ears.woken == 2)  # the first look of all, and its echo
+    commit_something_else(file, 1)
+    time.sleep(0.3)
+    assert (contour.woken, deliver.woken) == (0, 0)  # nothing waits
+    submit(client, database_url, "contour", 1)
+    heard = settled(contour, 0)
+    assert heard <= 2  # the row, and its echo
+    commit_something_else(file, 2)
+    heard = settled(contour, heard)  # it waits still: perhaps there is room for it now
     with sqlite3.connect(file) as other:
-        other.execute("create table ring (x)")
-    other.close()
-    until(lambda: ears.woken == 4)
-    with sqlite3.connect(file) as other:
-        other.execute("select * from ring").fetchall()
+        other.execute("select * from ring1").fetchall()
     other.close()
     time.sleep(0.3)
-    assert (ears.woken, others.woken) == (4, 0)
-    for each in (ears, others):
+    assert (contour.woken, deliver.woken) == (heard, 0)
+    submit(client, database_url, "deliver", 1)
+    until(lambda: deliver.woken > 0)
+    assert strange.woken == 0
+    for each in (contour, deliver, strange):
         each.engines_stop.set()
     stop.set()
     listening.join(5)
     assert not listening.is_alive()
 
 
-def test_it_is_heard_after_a_long_silence_too(file, monkeypatch):
+def test_who_is_busy_when_it_rings_looks_afterwards(client, database_url, file):
+    stop, busy, looks = threading.Event(), threading.Event(), []
+    bell = Bell(file, ["contour"], stop)
+
+    def listen() -> None:
+        busy.wait(60)
+        while not bell.wait(stop, 60):
+            looks.append(1)
+
+    threading.Thread(target=listen, name="queue-worker-contour", daemon=True).start()
+    threading.Thread(target=bell.listen, daemon=True).start()
+    submit(client, database_url, "contour", 1)
+    time.sleep(0.5)  # the ring and its echo are over
+    busy.set()
+    until(lambda: looks == [1])
+    stop.set()
+
+
+def test_it_is_heard_after_a_long_silence_too(client, database_url, file, monkeypatch):
     monkeypatch.setattr("service.backlog.engine.bell._AT_REST_AFTER_SECONDS", 0.0)
     monkeypatch.setattr("service.backlog.engine.bell._LISTEN_AT_REST_SECONDS", 0.4)
     stop = threading.Event()
@@ -99,18 +145,17 @@ def test_it_is_heard_after_a_long_silence_too(file, monkeypatch):
     ears = Ears(bell, "queue-worker-contour")
     listening = threading.Thread(target=bell.listen, daemon=True)
     listening.start()
-    until(lambda: ears.woken == 2)
-    with sqlite3.connect(file) as other:
-        other.execute("create table ring (x)")
-    other.close()
-    until(lambda: ears.woken == 4)
+    time.sleep(0.6)  # at rest
+    submit(client, database_url, "contour", 1)
+    assert settled(ears, 0) <= 2
     ears.engines_stop.set()
     stop.set()
     listening.join(5)
     assert not listening.is_alive()
 
 
-def test_a_database_that_is_away_is_listened_to_again(file, monkeypatch):
+def test_a_database_that_is_away_is_listened_to_again(client, database_url, file, monkeypatch):
+    submit(client, database_url, "contour", 1)
     stop = threading.Event()
     bell = Bell(file, ["contour"], stop)
     ears = Ears(bell, "queue-worker-contour")
