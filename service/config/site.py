@@ -173,10 +173,10 @@ class Node(Section):
         description="on PostgreSQL: silence after which a host counts as dead and others take over its work",
     )
     poll_seconds: float = Field(
-        default=0.25,
+        default=2.0,
         gt=0.01,
         le=10,
-        description="how often the engine looks for work on PostgreSQL; SQLite tells it",
+        description="how often the engine looks for work that was put off; of new work it is told at once",
     )
     retention: Retention = Field(default_factory=Retention, description="how long things are kept")
     disk: Disk = Field(default_factory=Disk, description="limits of the storage folder")

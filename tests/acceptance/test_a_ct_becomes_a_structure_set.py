@@ -45,7 +45,7 @@ def config_of(folder: Path, port: int, **node: object) -> dict[str, object]:
     """A configuration with one destination, one protocol, one sender and one route."""
     if not (folder / "bundles").exists():
         write_bundle(folder / "bundles" / "analytic")
-    fast = {"quiet_seconds": 0.3, "hard_timeout_seconds": HARD_TIMEOUT_SECONDS, "poll_seconds": 0.1}
+    fast = {"quiet_seconds": 0.3, "hard_timeout_seconds": HARD_TIMEOUT_SECONDS}
     return {
         "node": {**fast, "bundles": [str(folder / "bundles")], **node},
         "senders": {"CTSCANNER": None},

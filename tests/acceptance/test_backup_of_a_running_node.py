@@ -26,7 +26,7 @@ def node_in(folder: Path, tps: ReceivingTps) -> RunningNode:
     write_bundle(folder / "bundles" / "analytic")
     config = {
         "node": {
-            "quiet_seconds": 1, "hard_timeout_seconds": 60, "poll_seconds": 0.1,
+            "quiet_seconds": 1, "hard_timeout_seconds": 60,
             "bundles": [str(folder / "bundles")],
         },
         "senders": {"CTSCANNER": None},

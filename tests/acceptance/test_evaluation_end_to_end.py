@@ -187,7 +187,6 @@ def config_of(folder: Path, port: int, database: str) -> dict[str, object]:
         "node": {
             "quiet_seconds": 0.3,
             "hard_timeout_seconds": 30.0,
-            "poll_seconds": 0.1,
             "database": database,
             "bundles": [str(folder / "bundles")],
         },

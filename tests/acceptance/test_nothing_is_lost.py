@@ -80,7 +80,7 @@ def make_house(folder: Path, database: str) -> House:
     once.mkdir()
     config = {
         "node": {
-            "port": port, "quiet_seconds": 3, "hard_timeout_seconds": 12, "poll_seconds": 0.1,
+            "port": port, "quiet_seconds": 3, "hard_timeout_seconds": 12,
             "database": database, "bundles": [str(folder / "bundles")],
         },
         "senders": dict.fromkeys(SENDERS),

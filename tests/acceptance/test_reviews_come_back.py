@@ -75,7 +75,6 @@ def test_an_edited_set_sent_back_is_measured_once_though_the_worker_is_killed_at
     config = {
         "node": {
             "quiet_seconds": 1,
-            "poll_seconds": 0.1,
             "database": database,
             "timezone": "UTC",
             "bundles": [str(tmp_path / "bundles")],

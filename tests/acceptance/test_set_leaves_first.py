@@ -29,7 +29,7 @@ def test_the_set_leaves_and_all_that_follows_arrives_whenever_the_worker_is_kill
     tps = ReceivingTps(classes=[SegmentationStorage])
     config = {
         "node": {
-            "port": free_port(), "quiet_seconds": 1, "poll_seconds": 0.1, "database": database,
+            "port": free_port(), "quiet_seconds": 1, "database": database,
             "bundles": [str(tmp_path / "bundles")],
         },
         "senders": {"CTSCANNER": None},

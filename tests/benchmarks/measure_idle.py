@@ -10,11 +10,12 @@ from pathlib import Path
 
 from benchmarks.machine import versions
 from benchmarks.measure_receive import series_of_noise
-from benchmarks.null_node import CALLER, null_node
+from benchmarks.null_node import CALLER, TimedTps, null_node
 from benchmarks.processes import cpu_seconds, family, pss_mib
-from benchmarks.scoreboard import Bar, Scoreboard, absolute
+from benchmarks.scoreboard import Bar, Row, Scoreboard, absolute, not_measured
 from benchmarks.sending import images_of, send
 from benchmarks.settings import Settings
+from postgresql import Unavailable, cluster
 from running_node import RunningNode, wait_until
 
 _STARTS, _IDLE_SECONDS, _SLICES = 5, 60.0, 200
@@ -46,10 +47,7 @@ def measure(settings: Settings) -> Scoreboard:
                 figures.append(figure)
             if number < starts - 1:
                 node.stop()
-        send(node.port, images_of(folder), called="DELINEATE", calling=CALLER)
-        tps.wait_for_next(0, 120)
-        time.sleep(5)
-        cpu, memory = _idle(node, seconds)
+        cpu, memory = _idle_after_a_ct(node, tps, folder, seconds)
     board = Scoreboard("idle", versions={"ours": versions()})
     board.rows = [
         absolute("start of `delineate serve` to accepting associations", "s", ready, _BARS["ready"]),
@@ -62,6 +60,7 @@ def measure(settings: Settings) -> Scoreboard:
         *(absolute(f"processor, {role}", "% of a core", [cpu[role]]) for role in cpu if role != "all"),
         *(absolute(f"PSS, {role}", "MiB", [memory[role]]) for role in memory if "all" not in role),
     ]
+    board.rows += _on_server(settings, folder, seconds)
     board.remarks.append("Idle after a CT was received, contoured by a model that answers at once, and sent.")
     return board
 
@@ -82,6 +81,33 @@ def _start(node: RunningNode) -> tuple[float, float, float]:
     ready, spent = time.monotonic() - began, cpu_seconds(family(node.process.pid))
     wait_until(lambda: len(node.events("model.loaded")) == 1 + len(_SHIPPED), 120)
     return ready, spent, time.monotonic() - began
+
+
+def _on_server(settings: Settings, folder: Path, seconds: float) -> list[Row]:
+    what = f"on PostgreSQL: processor, all of our processes, {seconds:.0f} s idle"
+    try:
+        with (
+            cluster() as server,
+            null_node(settings.work("idle") / "node", _SHIPPED, server.new_database()) as (node, tps),
+        ):
+            _start(node)
+            cpu, memory = _idle_after_a_ct(node, tps, folder, seconds)
+    except Unavailable as reason:
+        return [not_measured(what, "% of a core", str(reason), _BARS["cpu"])]
+    ours = memory["all but the model's"]
+    return [
+        absolute(what, "% of a core", [cpu["all"]], _BARS["cpu"]),
+        absolute("on PostgreSQL: PSS, all of our processes but the model's", "MiB", [ours], _BARS["pss"]),
+    ]
+
+
+def _idle_after_a_ct(
+    node: RunningNode, tps: TimedTps, folder: Path, seconds: float
+) -> tuple[dict[str, float], dict[str, float]]:
+    send(node.port, images_of(folder), called="DELINEATE", calling=CALLER)
+    tps.wait_for_next(0, 120)
+    time.sleep(5)
+    return _idle(node, seconds)
 
 
 def _idle(node: RunningNode, seconds: float) -> tuple[dict[str, float], dict[str, float]]:

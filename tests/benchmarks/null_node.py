@@ -96,14 +96,16 @@ def write_null_bundle(bundles: Path) -> None:
 
 @contextmanager
 def null_node(
-    folder: Path, more_protocols: Mapping[str, Any] | None = None
+    folder: Path, more_protocols: Mapping[str, Any] | None = None, database: str = "sqlite"
 ) -> Iterator[tuple[RunningNode, TimedTps]]:
-    """The node, not started yet, in an empty folder, and its TPS."""
+    """The node, not started yet, in an empty folder, and its TPS; ``database`` as ``node.database`` has it."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     write_null_bundle(folder / "bundles")
     tps = TimedTps()
-    node = RunningNode(folder, config_of(tps, folder / "bundles", more_protocols))
+    config = config_of(tps, folder / "bundles", more_protocols)
+    config["node"]["database"] = database
+    node = RunningNode(folder, config)
     try:
         yield node, tps
     finally:

@@ -66,7 +66,7 @@ class Site:
 
     def _config(self, database: str, port: int, node: dict[str, Any]) -> dict[str, Any]:
         settings = {
-            "port": port, "quiet_seconds": 1.5, "hard_timeout_seconds": 120, "poll_seconds": 0.1,
+            "port": port, "quiet_seconds": 1.5, "hard_timeout_seconds": 120,
             "database": database, "bundles": [str(self.folder / "bundles")], "device": "cpu",
             "disk": {"reserve_gb": 0.001}, "notify": {"webhook": self.board.url},
         }  # fmt: skip

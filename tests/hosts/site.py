@@ -298,7 +298,7 @@ def _config(folder: Path, network: Network, url: str) -> dict:
     retry = {"first_seconds": 1, "factor": 1, "longest_seconds": 1}
     return {
         "node": {
-            "port": PORT, "bind": "0.0.0.0", "quiet_seconds": 1, "hard_timeout_seconds": 60, "poll_seconds": 0.2,
+            "port": PORT, "bind": "0.0.0.0", "quiet_seconds": 1, "hard_timeout_seconds": 60,
             "takeover_seconds": TAKEOVER_SECONDS, "storage": str(folder / "storage"),
             "database": url.replace("+psycopg", ""), "bundles": [str(folder / "bundles")],
             "sets_per_study_and_day": 1000,

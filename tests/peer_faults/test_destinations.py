@@ -59,7 +59,7 @@ def node(
     made = RunningNode(
         folder,
         {
-            "node": {"quiet_seconds": 0.5, "poll_seconds": 0.1, "bundles": [str(folder / "bundles")]},
+            "node": {"quiet_seconds": 0.5, "bundles": [str(folder / "bundles")]},
             "senders": {"CTSCANNER": None, "OTHER": None},
             "destinations": {
                 wrong.name: {

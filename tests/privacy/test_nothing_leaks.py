@@ -119,7 +119,7 @@ def config_of(folder: Path, neighbours: dict[str, int], board: NoticeBoard, box:
     }  # fmt: skip
     return {
         "node": {
-            "quiet_seconds": 0.3, "hard_timeout_seconds": 3, "poll_seconds": 0.1,
+            "quiet_seconds": 0.3, "hard_timeout_seconds": 3,
             "storage": STORAGE, "bundles": [str(folder / "bundles")],
             "notify": {"webhook": board.url, "email_to": ["physics@example.org"], "smtp_port": box.port},
         },

@@ -1,19 +1,16 @@
-"""Rings when the SQLite database has changed, so that a new row is taken at once and not at the next look.
+"""Rings where a row has come to wait, so that it is taken at once and not at the engine's next look.
 
-The engine looks into its queues now and then. Looking often enough to be quick costs a good part of a core;
-asking SQLite whether anybody has committed since costs next to nothing, and so does asking in which queues
-rows wait: only those are looked into, since each look takes a write lock that others may be waiting for. A
-server says nothing of that kind without a connection that listens: there the engine's own looks remain.
+The engine looks into its queues now and then. Looking often enough to be quick costs a good part of a core,
+and each look takes locks that others may be waiting for; so at once it looks only where a row is said to wait
+(:mod:`service.backlog.engine.notices`). Where no notice comes, its own looks remain.
 """
 
 from __future__ import annotations
 
-import sqlite3
 import threading
 import time
-from collections.abc import Collection, Iterator
-from contextlib import closing, contextmanager, suppress
-from pathlib import Path
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 from dbos import _dbos
@@ -21,12 +18,11 @@ from dbos import _dbos
 if TYPE_CHECKING:
     from dbos import DBOS
 
-_LISTEN_SECONDS: Final = 0.02
-_LISTEN_AT_REST_SECONDS: Final = 0.1  # waking costs a fifth of a millisecond: at the other pace 1 % of a core
-_AT_REST_AFTER_SECONDS: Final = 20.0  # longer than most wait for a CT's last image, which has rung by coming
+Notices = Callable[[threading.Event], Iterator[Collection[str]]]
+"""Given what ends it, goes on naming queues in which rows wait; ends too when the database is away."""
+
 _AWAY_SECONDS: Final = 1.0
-_ECHO_LISTENS: Final = 5  # a row's end is committed a moment before its place is free
-_WAITING: Final = "select distinct queue_name from workflow_status where status = 'ENQUEUED'"
+_ECHO_SECONDS: Final = 0.1  # from the end of a handler until its end is committed and its place is free
 _QUEUE_THREAD: Final = "queue-worker-"  # how the engine calls the threads that look
 
 
@@ -34,14 +30,14 @@ class Bell:
     """Ends the waiting of the engine's threads that look into ``queues``.
 
     Args:
-        file: the database.
+        notices: of the database.
         queues: whose threads are woken.
         stop: ends the listening.
     """
 
-    def __init__(self, file: Path, queues: Collection[str], stop: threading.Event) -> None:
-        self._file = file
-        self._names = frozenset(f"{_QUEUE_THREAD}{queue}" for queue in queues)
+    def __init__(self, notices: Notices, queues: Collection[str], stop: threading.Event) -> None:
+        self._notices = notices
+        self._queues = frozenset(queues)
         self._stop = stop
         self._rung = threading.Condition()
         self._due: set[str] = set()
@@ -61,46 +57,39 @@ class Bell:
             _dbos.queue_thread = engines_own  # type: ignore[attr-defined]
 
     def listen(self) -> None:
-        """Ring where rows wait, at every commit of another connection and once more; the body of a thread."""
+        """Ring wherever the notices say; the body of a thread."""
         while not self._stop.is_set():
-            with suppress(sqlite3.Error):  # the engine's own looks go on meanwhile
-                self._listen()
-            self._stop.wait(_AWAY_SECONDS)
-        self.ring(self._names)
+            for queues in self._notices(self._stop):
+                self.ring(queues)
+            self._stop.wait(_AWAY_SECONDS)  # the engine's own looks go on meanwhile
+        self.ring(self._queues)
 
-    def ring(self, threads: Collection[str]) -> None:
-        """Let these look, now or as soon as they wait again."""
+    def ring(self, queues: Collection[str]) -> None:
+        """Let the threads of these look, now or as soon as they wait again."""
         with self._rung:
-            self._due |= self._names.intersection(threads)
+            self._due |= self._queues.intersection(queues)
             self._rung.notify_all()
+
+    def ring_soon(self, queue: str) -> None:
+        """The same when a row that ends now has made room for the next."""
+        timer = threading.Timer(_ECHO_SECONDS, self.ring, [[queue]])
+        timer.daemon = True
+        timer.start()
 
     def wait(self, stop_event: threading.Event, timeout: float) -> bool:
         """Wait for the ring, the engine's stop or the timeout; whether it is the stop."""
-        name = threading.current_thread().name
-        if name not in self._names:
+        queue = threading.current_thread().name.removeprefix(_QUEUE_THREAD)
+        if queue not in self._queues:
             return stop_event.wait(timeout)
         deadline = time.monotonic() + timeout
         with self._rung:
-            while name not in self._due and not stop_event.is_set():
+            while queue not in self._due and not stop_event.is_set():
                 left = deadline - time.monotonic()
                 if left <= 0:
                     break
                 self._rung.wait(min(left, _AWAY_SECONDS))
-            self._due.discard(name)
+            self._due.discard(queue)
         return stop_event.is_set()
-
-    def _listen(self) -> None:
-        with closing(sqlite3.connect(self._file, isolation_level=None)) as connection:
-            known, echo_in, rung_at = None, -1, time.monotonic()
-            at_rest = False
-            while not self._stop.wait(_LISTEN_AT_REST_SECONDS if at_rest else _LISTEN_SECONDS):
-                (version,) = connection.execute("pragma data_version").fetchone()
-                echo_in -= 1
-                if version != known:
-                    known, echo_in, rung_at = version, _ECHO_LISTENS, time.monotonic()
-                if echo_in in (0, _ECHO_LISTENS):
-                    self.ring([f"{_QUEUE_THREAD}{queue}" for (queue,) in connection.execute(_WAITING)])
-                at_rest = time.monotonic() - rung_at > _AT_REST_AFTER_SECONDS
 
 
 class _Woken(threading.Event):

@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from dbos import DBOS, DBOSClient, DBOSPortableJSONSerializer, EnqueueOptions
 
 from service.backlog.database import now, server_url, sqlite_file, use_write_ahead_log
+from service.backlog.engine.notices import tell_at_commit
 
 CONTOUR: Final = "contour"
 DELIVER: Final = "deliver"
@@ -64,7 +65,7 @@ def migrate(database_url: str) -> None:
     client = EngineClient(database_url)
     try:
         for queue in QUEUES:
-            client.configure(queue, at_once=1, poll_seconds=0.25, only_if_new=True)
+            client.configure(queue, at_once=1, poll_seconds=2.0, only_if_new=True)
     finally:
         client.close()
 
@@ -105,6 +106,8 @@ class EngineClient:
         """
         options = _options(queue, key, priority, partition, delay_seconds)
         self._client.enqueue_in_transaction(conn, options, payload)
+        if not delay_seconds:
+            tell_at_commit(conn, queue)
 
     def submit_now(
         self,

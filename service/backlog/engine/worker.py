@@ -6,6 +6,7 @@ import itertools
 import threading
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -26,6 +27,7 @@ from service.backlog.engine.client import (
     EngineClient,
     status_table,
 )
+from service.backlog.engine.notices import of_file, of_server
 from service.backlog.engine.places import SENDER, Places, WorkerRefused, executor_place
 from service.backlog.engine.reaper import Reaper
 from service.backlog.engine.room import Room, Stopped
@@ -41,9 +43,8 @@ RUNS_BEFORE_SET_ASIDE: Final = {"contour": 6, SHADOW: 6, DELIVER: 1000, COMMIT: 
 RUN_ALONE_AGAIN: Final = frozenset({"contour"})
 """Queues whose rows, begun before and not ended, run with no other beside them."""
 _TICK_SECONDS: Final = 1.0
-_BESIDE_BELL: Final = {CONTOUR: 1.0, DELIVER: 1.0}
-"""Seconds between the engine's own looks where a bell tells of changes; what was put off begins at one."""
-_BESIDE_BELL_NOT_URGENT: Final = 4.0
+_URGENT: Final = (CONTOUR, DELIVER)
+_NOT_URGENT_SECONDS: Final = 4.0
 _TICKS_BETWEEN_LOOKS: Final = 3
 FORGOTTEN_SECONDS = 180.0  # longer than the engine waits between two tries to write a row's end
 _THREADS: Final = 32
@@ -61,7 +62,8 @@ class EngineWorker:
         database_url: the ledger's and the engine's database, migrated.
         executor_id: stable and unique, e.g. ``hostname:work``; locked while this runs.
         lock_folder: folder on a local disk for the locks that go with SQLite.
-        poll_seconds: how often each queue is looked at.
+        poll_seconds: how often each queue is looked at besides, for rows that were put off and for what no
+            bell rings for; those that nobody waits for are looked at less often.
         on_dead: told (queue, payload) of a row that was given up: its process died each time that it ran,
             or its handler raised. May be told twice.
         silent_seconds: on PostgreSQL, a process that has asked the server nothing for so long counts as dead.
@@ -75,7 +77,7 @@ class EngineWorker:
         database_url: str,
         executor_id: str,
         lock_folder: Path,
-        poll_seconds: float = 0.25,
+        poll_seconds: float = 2.0,
         *,
         on_dead: Told | None = None,
         silent_seconds: float = 30.0,
@@ -120,9 +122,8 @@ class EngineWorker:
         left = 0
         try:
             for queue, number in at_once.items():
-                beside_bell = _BESIDE_BELL.get(queue, _BESIDE_BELL_NOT_URGENT)
-                seconds = self._poll_seconds if self._on_server else max(self._poll_seconds, beside_bell)
-                client.configure(queue, at_once=number, poll_seconds=seconds)
+                least = 0.0 if queue in _URGENT else _NOT_URGENT_SECONDS
+                client.configure(queue, at_once=number, poll_seconds=max(self._poll_seconds, least))
             self._launch(handlers, at_once, submitter)
             _log.info("engine.started", role=self.executor_id, queue=",".join(sorted(handlers)))
             self._watch(client, places)
@@ -153,19 +154,17 @@ class EngineWorker:
             run_migrations=False,
         )
         DBOS(config=config)
-        for queue, handler in handlers.items():
-            self._register(queue, handler, Room(at_once[queue], self._stop.is_set), submitter)
-        DBOS.listen_queues(list(handlers))
         file = sqlite_file(self._url)
-        if file is None:
-            DBOS.launch()
-            return
-        bell = Bell(file, list(handlers), self._stop)
+        notices = partial(of_server, self._url) if file is None else partial(of_file, file)
+        bell = Bell(notices, list(handlers), self._stop)
+        for queue, handler in handlers.items():
+            self._register(queue, handler, Room(at_once[queue], self._stop.is_set), submitter, bell)
+        DBOS.listen_queues(list(handlers))
         with bell.hung():
             DBOS.launch()
         threading.Thread(target=bell.listen, name="bell", daemon=True).start()
 
-    def _register(self, queue: str, handler: Handler, room: Room, client: EngineClient) -> None:
+    def _register(self, queue: str, handler: Handler, room: Room, client: EngineClient, bell: Bell) -> None:
         @DBOS.step(name=f"{queue}.handle")  # what it returns is kept: a crash after it does not repeat it
         def handle(payload: str) -> dict[str, Any]:
             return self._handle(queue, handler, payload)
@@ -189,6 +188,7 @@ class EngineWorker:
                 return "done"
             finally:
                 self._rows.discard(own_key)
+                bell.ring_soon(queue)
 
     def _handle(self, queue: str, handler: Handler, payload: str) -> dict[str, Any]:
         try:
