@@ -31,6 +31,7 @@ _NETWORK_FILE_SYSTEMS: Final = frozenset({
     "fuse.rclone",
 })  # fmt: skip
 _MOUNTS: Final = Path("/proc/mounts")
+_GPU_DRIVERS: Final = (Path("/dev/nvidiactl"), Path("/dev/dxg"), Path("/dev/kfd"))  # NVIDIA, WSL, AMD
 _Said = Iterator[tuple[KeyPath, str]]
 
 
@@ -51,6 +52,7 @@ def warnings_of(
         unknown_hosts,
         _own_titles,
         _storage,
+        _device,
         _console,
         _mail,
     ]
@@ -186,6 +188,12 @@ def _storage(loaded: LoadedSite) -> _Said:
         if kind or written.startswith(("//", "\\\\")):
             sentence = f"lies on a network file system ({kind or 'share'}), where SQLite is not safe"
             yield ("node", "storage"), sentence + "; use a local disk, or PostgreSQL as database"
+
+
+def _device(loaded: LoadedSite) -> _Said:
+    if loaded.site.node.device == "cuda" and not any(driver.exists() for driver in _GPU_DRIVERS):
+        sentence = "is cuda and this machine shows no GPU: every CT would be refused; say auto, or cpu"
+        yield ("node", "device"), sentence + ", install the driver, or give the container the GPU"
 
 
 def _console(loaded: LoadedSite) -> _Said:

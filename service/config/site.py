@@ -114,7 +114,11 @@ class Node(Section):
     bundles: list[str] = Field(
         default_factory=list, description="folders with further model bundles; relative to this file"
     )
-    device: Literal["auto", "cuda", "cpu"] = Field(default="auto", description="where models run")
+    device: Literal["auto", "cuda", "cpu"] = Field(
+        default="auto",
+        description="where models run: auto takes a GPU if there is one; with cuda every CT is refused "
+        "while there is none, of which `delineate check` warns",
+    )
     gpus: int = Field(default=1, ge=1, le=16, description="GPU processes, each runs one job at a time")
     model_timeout_seconds: Seconds = Field(
         default=600.0, description="deadline of one segmentation; then the model process is killed"

@@ -142,6 +142,18 @@ def test_storage_that_cannot_be_written(edited, warned, tmp_path):
     assert "cannot be written by this user" in sentence
 
 
+def test_a_gpu_that_this_machine_does_not_show(edited, warned, tmp_path, monkeypatch):
+    driver = tmp_path / "nvidiactl"
+    monkeypatch.setattr(advice, "_GPU_DRIVERS", (driver,))
+    needs_one = edited("port: 11112", "port: 11112, device: cuda")
+    key, sentence = only(warned(needs_one))
+    assert key == "node.device"
+    assert "every CT would be refused" in sentence
+    assert warned(needs_one.replace("device: cuda", "device: auto")) == []
+    driver.touch()
+    assert warned(needs_one) == []
+
+
 def test_sqlite_on_a_network_file_system(good, warned, tmp_path, monkeypatch):
     mounts = tmp_path / "mounts"
     mounts.write_text(f"/dev/sda1 / ext4 rw 0 0\nserver:/share {tmp_path} nfs4 rw 0 0\n")
