@@ -158,7 +158,9 @@ def test_language_and_theme_are_switched_and_stay(signed_in, site, picture):
     page = signed_in("operator")
     page.click('[data-language="zh"]')
     page.locator("nav a", has_text="工作列表").wait_for()
+    page.wait_for_selector("#live.on")  # the page's script listens to clicks
     page.click("[data-theme-switch]")
+    page.wait_for_selector('html[data-theme="dark"]')
     page.reload()
     assert page.get_attribute("html", "data-theme") == "dark"
     assert page.get_attribute("html", "lang") == "zh"
