@@ -44,29 +44,21 @@ class CtMemory:
     @classmethod
     def filled(cls, fill: Fill, grid: Grid, dtype: np.dtype[Any]) -> Self:
         """The volume that ``fill`` writes; what it raises comes through, and nothing is left."""
-        memory = cls(grid, dtype)
-        with ExitStack() as on_failure:
-            on_failure.callback(memory.close)
-            memory.fill(fill)
-            on_failure.pop_all()
-        return memory
-
-    def fill(self, fill: Fill) -> None:
-        """Have the volume written; what ``fill`` raises comes through."""
-        fill(self._array())
+        return cls(grid, dtype)._written(fill)
 
     def __call__(self, hu: NDArray[Any]) -> None:
         """Copy the CT numbers into ``hu``, of the volume's shape."""
         hu[...] = self._array()
 
-    def take_over(self, grid: Grid, dtype: np.dtype[Any]) -> bool:
-        """Make room for another volume, to be filled; False if it is too large or this is still looked at."""
-        if any(array() is not None for array in self._arrays):
-            return False
-        if _bytes_of(grid, dtype) > self.held_bytes:
-            return False
+    def has_room(self, grid: Grid, dtype: np.dtype[Any]) -> bool:
+        """Whether another volume fits, and no array in this memory is left that somebody could look at."""
+        looked_at = any(array() is not None for array in self._arrays)
+        return not looked_at and _bytes_of(grid, dtype) <= self.held_bytes
+
+    def refilled(self, fill: Fill, grid: Grid, dtype: np.dtype[Any]) -> Self:
+        """Another volume in its place, as :meth:`filled` has it; only where there is room."""
         self._grid, self._dtype = grid, dtype
-        return True
+        return self._written(fill)
 
     @property
     def held_bytes(self) -> int:
@@ -77,8 +69,15 @@ class CtMemory:
         """Let go; who has been handed the memory, or an array in it, keeps it."""
         os.close(self.descriptor)
 
+    def _written(self, fill: Fill) -> Self:
+        with ExitStack() as on_failure:
+            on_failure.callback(self.close)
+            fill(self._array())
+            on_failure.pop_all()
+        return self
+
     def _array(self) -> NDArray[Any]:
-        """The volume; views of it, however made, keep the flat array that :meth:`take_over` asks for."""
+        """The volume; views of it, however made, keep the flat array that :meth:`has_room` asks for."""
         shape_zyx = self._grid.shape_zyx
         flat = np.frombuffer(self._mapping, self._dtype, math.prod(shape_zyx))
         self._arrays = [each for each in self._arrays if each() is not None]
@@ -99,14 +98,8 @@ class KeptMemory:
 
     def filled(self, fill: Fill, grid: Grid, dtype: np.dtype[Any]) -> CtMemory:
         """The volume that ``fill`` writes, for :meth:`give_back`; what it raises comes through."""
-        memory = self._taken(grid, dtype)
-        if memory is None:
-            return CtMemory.filled(fill, grid, dtype)
-        with ExitStack() as on_failure:
-            on_failure.callback(memory.close)
-            memory.fill(fill)
-            on_failure.pop_all()
-        return memory
+        kept = self._taken(grid, dtype)
+        return CtMemory.filled(fill, grid, dtype) if kept is None else kept.refilled(fill, grid, dtype)
 
     def give_back(self, memory: CtMemory) -> None:
         """No model process reads it any more; arrays in it may live on."""
@@ -119,7 +112,7 @@ class KeptMemory:
 
     def _taken(self, grid: Grid, dtype: np.dtype[Any]) -> CtMemory | None:
         with self._lock:
-            if self._kept is None or not self._kept.take_over(grid, dtype):
+            if self._kept is None or not self._kept.has_room(grid, dtype):
                 return None
             memory, self._kept = self._kept, None
             return memory
