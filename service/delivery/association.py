@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from pynetdicom import AE, _config, evt
+from pynetdicom.pdu import A_ASSOCIATE_RJ
 from pynetdicom.pdu_primitives import MaximumLengthNotification
 from pynetdicom.transport import AddressInformation, AssociationSocket
 
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
     from pynetdicom.association import Association
     from pynetdicom.events import Event
-    from pynetdicom.pdu_primitives import A_ASSOCIATE, SCP_SCU_RoleSelectionNegotiation
+    from pynetdicom.pdu_primitives import SCP_SCU_RoleSelectionNegotiation
     from pynetdicom.presentation import PresentationContext
 
     from service.config.site import Destination
@@ -112,12 +113,15 @@ class Watch:
     """Shuts a connection on which nothing moves for ``timeout_seconds``, or that takes absurdly long in all.
 
     ``connected_at`` and ``accepted`` say how far the association came, ``expired`` that it was shut here.
+    ``rejection`` is the peer's: result, source, reason. pynetdicom itself forgets it where the connection is
+    closed before it waits for the answer, as on a busy machine.
     """
 
     def __init__(self, timeout_seconds: float) -> None:
         self.connected_at: float | None = None
         self.accepted = False
         self.expired = False
+        self.rejection: tuple[int, int, int] | None = None
         self._timeout = timeout_seconds
         self._bytes = 0
         self._moved_at = self._begun_at = 0.0
@@ -130,6 +134,7 @@ class Watch:
         return [
             (evt.EVT_CONN_OPEN, self._on_connected),
             (evt.EVT_ACCEPTED, self._on_accepted),
+            (evt.EVT_PDU_RECV, self._on_pdu),
             (evt.EVT_DATA_SENT, self._on_data),
             (evt.EVT_DATA_RECV, self._on_data),
         ]
@@ -157,6 +162,13 @@ class Watch:
     def _on_accepted(self, event: Event) -> None:
         self.accepted = True
         _bound_pdu_length(event.assoc)
+
+    def _on_pdu(self, event: Event) -> None:
+        if isinstance(event.pdu, A_ASSOCIATE_RJ):
+            answer = event.pdu.to_primitive()
+            self.rejection = (
+                cast("int", answer.result), cast("int", answer.result_source), cast("int", answer.diagnostic),
+            )  # fmt: skip
 
     def _on_data(self, event: Event) -> None:
         self._bytes += len(event.data)
@@ -252,11 +264,8 @@ def associate(
         return outcome.of_tls_failure(kind_of_failure(context.failure))
     if watch.connected_at is None:
         return outcome.REFUSED
-    if association.is_rejected:
-        answer = cast("A_ASSOCIATE", association.acceptor.primitive)
-        return outcome.of_rejection(
-            cast("int", answer.result), cast("int", answer.result_source), cast("int", answer.diagnostic)
-        )
+    if watch.rejection is not None:
+        return outcome.of_rejection(*watch.rejection)
     if watch.accepted:  # one without contexts is over at once; else the peer broke it off in the same moment
         return outcome.ABORTED if association.accepted_contexts else outcome.NO_CONTEXT
     in_time = time.monotonic() - watch.connected_at < 0.9 * peer.timeout_seconds
